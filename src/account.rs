@@ -97,6 +97,11 @@ pub trait Accounts: Send + Sync {
         now: Millis,
     ) -> Result<Request<Bytes>, Unsendable>;
 
+    /// Whether the account's host also takes this call over a WebSocket.
+    fn has_socket(&self, _call: &Call, _account: &LiveAccount, _config: &Config) -> bool {
+        false
+    }
+
     /// Whether [`Self::request`] edits the body in many places, which is slow for a long body.
     fn edits_long(&self, _call: &Call) -> bool {
         false

@@ -26,6 +26,7 @@ use crate::port::upstream::Upstream;
 use crate::secrets::{Keyring, OldKeys};
 use crate::state::body_memory::BodyMemory;
 use crate::state::ending::Ending;
+use crate::state::no_sockets::NoSockets;
 use crate::state::outbox::Outbox;
 use crate::state::refusal_tally::RefusalTally;
 use crate::state::running::Running;
@@ -133,6 +134,8 @@ pub struct Parts {
     pub running: Running,
     /// Memory accounting for request bodies.
     pub body_memory: Arc<BodyMemory>,
+    /// Accounts whose hosts took no WebSocket a moment ago.
+    pub no_sockets: NoSockets,
     /// The provider's latest cache figures of each conversation.
     pub turns: Turns,
     /// Whether the store failed a moment ago, see `relay::admit`.
@@ -209,6 +212,7 @@ pub fn assemble(config: Config, mut ports: Ports, local_token: Option<Secret>) -
         // Gates keep events on hosts where requests cannot wake each other.
         running: Running::new(ports.host.outlives_calls()),
         body_memory: Arc::new(BodyMemory::new(config.relay.body_memory)),
+        no_sockets: NoSockets::default(),
         turns: Turns::default(),
         store_rest: StoreRest::default(),
         prices: RwLock::default(),

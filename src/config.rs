@@ -255,6 +255,8 @@ pub struct OpenAi {
     pub api_url: String,
     /// `CODEX_WEBSOCKET`: whether Codex may call over a WebSocket.
     pub websocket: bool,
+    /// `OPENAI_WEBSOCKET_UPSTREAM`: which providers a client's WebSocket is passed on to as one.
+    pub provider_sockets: ProviderSockets,
     /// `CODEX_API_URL`: the base for `/responses`, for ChatGPT accounts.
     pub codex_url: String,
     /// `OPENAI_OAUTH_URL`: the token endpoint.
@@ -265,6 +267,16 @@ pub struct OpenAi {
     pub oauth_page: String,
     /// `OPENAI_OAUTH_REDIRECT_URI`: where that page redirects to.
     pub oauth_redirect: String,
+}
+
+/// Which providers are asked over a WebSocket.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ProviderSockets {
+    /// Those that are known to offer it.
+    Known,
+    /// All, also at addresses of the operator's.
+    Anywhere,
+    Never,
 }
 
 #[derive(Clone, Debug)]

@@ -297,6 +297,11 @@ impl Plan {
         Ok(request)
     }
 
+    /// Whether this call may go to the account over a WebSocket: with the client's own words only.
+    pub fn has_socket(&self, call: &Call, account: &LiveAccount, config: &Config) -> bool {
+        !self.converts() && self.accounts.has_socket(call, account, config)
+    }
+
     /// The call in the accounts' protocol and the data to convert its answer. `None` if nothing is converted.
     fn converted(&self, call: &Call, account: &LiveAccount) -> Result<Option<(Call, Extensions)>, String> {
         let Some((first, others)) = self.converters.split_first() else {

@@ -6,7 +6,7 @@
 //! | --- | --- |
 //! | [`store`], [`whole`] | the data: command batches; reading everything |
 //! | [`gates`] | the gates and pools of `crs-durable` |
-//! | [`upstream`], [`destination`] | an exchange with a provider, and the rules on its destination |
+//! | [`upstream`], [`destination`] | an exchange with a provider or a WebSocket to it, and the rules on its destination |
 //! | [`clock`], [`random`], [`signer`] | time, secure random bytes, signatures |
 //! | [`tasks`] | work beside or after a response |
 //! | [`backups`] | backup files |

@@ -14,6 +14,7 @@
 //! | `refusal`, `failures`, `mask` | refusals by providers and their confirmation by a second account; the failures sent to clients; masking of secrets in both |
 //! | `stream` | the response's body |
 //! | `flight` | the resources a call holds, and its settlement |
+//! | [`line`] | the WebSocket to a provider that a client's connection keeps |
 //! | `ledger_writer`, `refusal_writer` | write records in the background |
 //! | `probe` | the operator's test of an account |
 //! | `span` | tracing spans: request, key and account of each log line |
@@ -31,6 +32,7 @@ pub mod flight;
 mod gather;
 pub(crate) mod headers;
 pub mod ledger_writer;
+pub(crate) mod line;
 pub(crate) mod mask;
 mod media;
 mod pick;
@@ -48,6 +50,7 @@ pub mod token_endpoint;
 mod unpack;
 
 use std::pin::pin;
+use std::sync::Arc;
 use std::task::Poll;
 use std::time::Duration;
 
@@ -64,6 +67,7 @@ use self::attempt::{Attempt, FailedAttempt};
 use self::entry::Entry;
 use self::flight::Flight;
 pub(crate) use self::gather::read_bounded;
+use self::line::SocketTurn;
 use self::pick::Pick;
 use self::refusal::Refusals;
 use crate::dialect::call::Call;
@@ -77,17 +81,20 @@ use crate::state::body_memory::Reservation;
 /// at any point settles the call.
 ///
 /// `plans`: the plans of the call's path; routes and the model's name choose among them. `entry`: what the gate
-/// already holds for the call. `memory`: the reservation for its body.
+/// already holds for the call. `memory`: the reservation for its body. `socket`: what it has of a client's WebSocket,
+/// if it is a turn on one.
 pub async fn serve(
     app: &App,
     plans: Plans,
     call: Call,
     entry: Entry,
     memory: Reservation,
+    socket: Option<Arc<SocketTurn>>,
 ) -> Result<Response<Body>, Failure> {
     let mut flight = Flight::new(app, plans.likely(&call.model), call);
     entry.taken_over();
     flight.hold_memory(memory);
+    flight.is_on(socket);
     match admit::admit(app, plans, &flight).await {
         Ok(admitted) => {
             app.metrics.queued(admitted.waited_ms);

@@ -66,6 +66,10 @@ impl Accounts for OpenAi {
         request::build(call, account, config)
     }
 
+    fn has_socket(&self, call: &Call, account: &LiveAccount, config: &Config) -> bool {
+        request::has_socket(call, account, config)
+    }
+
     fn edits_long(&self, call: &Call) -> bool {
         match call.endpoint {
             Endpoint::ChatCompletions => marks::ids::long_in_chat(&call.body),

@@ -6,8 +6,8 @@ use http::HeaderValue;
 
 use super::strength::weakness;
 use super::{
-    Admin, Antigravity, Audit, Backup, Claude, Config, Gemini, Keys, Ledger, Log, Metrics, OpenAi, Relay,
-    Secrets, Server, Site, StoreChoice,
+    Admin, Antigravity, Audit, Backup, Claude, Config, Gemini, Keys, Ledger, Log, Metrics, OpenAi,
+    ProviderSockets, Relay, Secrets, Server, Site, StoreChoice,
 };
 use crate::model::secret::Secret;
 
@@ -121,6 +121,7 @@ pub(super) fn config(vars: &dyn Vars) -> Result<Config, Problems> {
         openai: OpenAi {
             api_url: read.base_url("OPENAI_API_URL", "https://api.openai.com", ""),
             websocket: read.switch("CODEX_WEBSOCKET", true),
+            provider_sockets: read.provider_sockets(),
             codex_url: read.base_url("CODEX_API_URL", "https://chatgpt.com/backend-api/codex", ""),
             oauth_url: read.token_url("OPENAI_OAUTH_URL", "https://auth.openai.com", "/oauth/token"),
             oauth_client_id: text(vars, "OPENAI_OAUTH_CLIENT_ID"),
@@ -242,6 +243,15 @@ impl Reader<'_> {
             choices.join(", ")
         ));
         default.to_owned()
+    }
+
+    fn provider_sockets(&mut self) -> ProviderSockets {
+        let choice = self.one_of("OPENAI_WEBSOCKET_UPSTREAM", "auto", &["auto", "true", "false"]);
+        match choice.as_str() {
+            "true" => ProviderSockets::Anywhere,
+            "false" => ProviderSockets::Never,
+            _ => ProviderSockets::Known,
+        }
     }
 
     /// Default: four times the largest body. At least one, so that the largest body can be served.

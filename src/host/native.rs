@@ -16,6 +16,7 @@
 //! | `background` | tasks that run as long as the process |
 //! | `spill_file` | the reserved file for unwritten records |
 //! | [`first_run`], [`log`], [`allocator`] | generated secrets, logging, memory thresholds |
+//! | `web_socket` | a WebSocket over an upgraded connection, a client's or a provider's |
 //! | [`clock`], [`random`], [`signer`], [`tasks`] | the small ports |
 //! | `counted`, `uncounted` | the allocator, with or without the benchmark's counter |
 
@@ -49,6 +50,7 @@ pub mod tasks;
 #[cfg(not(feature = "count-allocations"))]
 mod uncounted;
 pub mod upstream;
+mod web_socket;
 
 use std::path::Path;
 use std::sync::Arc;

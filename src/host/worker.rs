@@ -5,7 +5,7 @@
 //! | `site` | the state of an isolate: settings, app, router; created at its first request |
 //! | `leaving` | ends a call when its client leaves |
 //! | `upstream`, `body`, `answer` | provider calls by `fetch`, and bodies in both directions |
-//! | `socket` | a client's WebSocket |
+//! | `socket`, `provider_socket` | a client's WebSocket, and one to a provider |
 //! | `gates`, `objects`, `messages` | gates and pools: stubs on this side, Durable Objects on the other, headers between them |
 //! | `billed` | counts the units that the platform bills |
 //! | `bindings`, `clock`, `random`, `signer`, `tasks`, `log` | small ports |
@@ -23,6 +23,7 @@ mod leaving;
 mod log;
 mod messages;
 mod objects;
+mod provider_socket;
 mod random;
 mod refusal;
 mod signer;

@@ -1,6 +1,7 @@
 //! Handles a model call in any protocol: authenticates the key, reserves entry at its gate, reads the body, and
 //! serves the call.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use axum::body::Body;
@@ -23,6 +24,7 @@ use crate::port::gates::KeyHash;
 use crate::port::random;
 use crate::relay;
 use crate::relay::entry::{self, Arrival, Entry};
+use crate::relay::line::SocketTurn;
 use crate::relay::{refusal_writer, span};
 use crate::state::body_memory::Reservation;
 
@@ -107,9 +109,10 @@ pub(super) async fn serve(
     app: &App,
     plans: impl Into<Plans>,
     endpoint: Endpoint,
-    request: Request,
+    mut request: Request,
     read: impl FnOnce(&ReceivedRequest<'_>) -> Result<Particulars, Failure> + Send + 'static,
 ) -> Response<Body> {
+    let socket = request.extensions_mut().remove::<Arc<SocketTurn>>();
     let plans = plans.into();
     let at = app.ports.clock.now();
     let id = random::call_id(at, &*app.ports.random);
@@ -126,7 +129,7 @@ pub(super) async fn serve(
         let (call, entry, memory) = take_in(app, plans, endpoint, caller, request, read)
             .await
             .inspect_err(|failure| refusal_writer::count(app, Some(&key), id, failure))?;
-        relay::serve(app, plans, call, entry, memory).await
+        relay::serve(app, plans, call, entry, memory, socket).await
     };
     match answered.instrument(span::of_call(id)).await {
         Ok(response) => response.map(Body::new),

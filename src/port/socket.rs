@@ -15,11 +15,11 @@ pub enum Received {
     TooLarge,
     /// The host ends, or needs the connection for others: no new turn may begin. Told once.
     Ending,
-    /// The client has left. Nothing is read after it.
+    /// The other side has left. Nothing is read after it.
     Gone,
 }
 
-/// The client is not there any more.
+/// The other side is not there any more.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Gone;
 

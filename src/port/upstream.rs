@@ -1,12 +1,14 @@
-//! One HTTP exchange with a provider.
+//! One HTTP exchange with a provider, or a WebSocket to it.
 
 use std::sync::Arc;
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
 use http_body_util::combinators::UnsyncBoxBody;
 
+use super::socket::{Gone, Received};
 use crate::model::account::Proxy;
 
 /// A streaming body, for requests and answers.
@@ -28,10 +30,41 @@ pub trait Upstream: Send + Sync {
         route: &Route,
     ) -> Result<http::Response<Body>, UpstreamError>;
 
+    /// Opens a WebSocket; like [`send`](Self::send) in all else. The host adds the headers of the upgrade, and the
+    /// route's limit for the head is that for the whole opening.
+    async fn open(&self, _request: http::Request<()>, _route: &Route) -> Result<Opened, UpstreamError> {
+        Err(UpstreamError {
+            kind: UpstreamErrorKind::Unsendable,
+            detail: "this host opens no WebSockets".to_owned(),
+            source: None,
+        })
+    }
+
     /// Why this host cannot use proxies; `None` if it can.
     fn no_proxies(&self) -> Option<&'static str> {
         None
     }
+}
+
+/// Upper bound of a message from a provider, bytes; nothing can be read after a larger one.
+pub const LARGEST_MESSAGE: usize = 24 << 20;
+
+/// How a provider answers an upgrade.
+pub enum Opened {
+    /// With a WebSocket, and these headers.
+    Socket(http::HeaderMap, Box<dyn ProviderSocket>),
+    /// Without; any other status than 101.
+    Refused(http::Response<Body>),
+}
+
+/// An open WebSocket to a provider. Dropping it closes the connection, which ends the provider's work.
+#[async_trait]
+pub trait ProviderSocket: Send {
+    /// The next thing that came. Answers pings meanwhile; natively only while it is polled.
+    fn poll_receive(&mut self, context: &mut Context<'_>) -> Poll<Received>;
+
+    /// Sends a text message, which must be UTF-8; natively resolves when there is room for another.
+    async fn send(&mut self, text: Bytes) -> Result<(), Gone>;
 }
 
 /// Extension of an answer whose body the host has decompressed. The host may not detect a truncated body.

@@ -5,10 +5,12 @@
 //! | load the account, with a token that outlasts the call | [`refresh::usable`] |
 //! | ask the account about itself if needed (Google's project) | [`introduce`] |
 //! | send one request and judge its answer; renew a refused token once | [`exchange`] |
+//! | send it over a WebSocket, if it is a turn on one and the provider takes it so | [`by_socket`] |
 //! | repeat without encrypted reasoning that the account cannot read | [`reasoning`] |
 //! | read the first bytes of a success | [`open`] |
 //! | derive the results of a refusal for the pool and the client | [`judge`] |
 
+mod by_socket;
 mod exchange;
 mod introduce;
 mod judge;

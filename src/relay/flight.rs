@@ -25,6 +25,7 @@ use http::{HeaderMap, HeaderValue};
 use tracing::{Instrument as _, Span};
 
 use super::headers::X_REQUEST_ID;
+use super::line::SocketTurn;
 use super::mask::StreamMask;
 use super::{refusal_writer, span};
 use crate::app::App;
@@ -63,6 +64,8 @@ pub struct Flight {
     span: Span,
     /// The reservation of memory for its body, while the body is held.
     memory: Option<Reservation>,
+    /// It is a turn on a client's WebSocket.
+    socket: Option<Arc<SocketTurn>>,
     id: String,
     policy: Option<Arc<KeyPolicy>>,
     gate: GateState,
@@ -121,6 +124,7 @@ impl Flight {
             renewed: call.started,
             call,
             memory: None,
+            socket: None,
             policy: None,
             gate: GateState::Asked,
             waited: 0,
@@ -208,6 +212,14 @@ impl Flight {
 
     pub(super) fn hold_memory(&mut self, memory: Reservation) {
         self.memory = Some(memory);
+    }
+
+    pub(super) fn is_on(&mut self, socket: Option<Arc<SocketTurn>>) {
+        self.socket = socket;
+    }
+
+    pub(super) fn socket(&self) -> Option<&SocketTurn> {
+        self.socket.as_deref()
     }
 
     pub(super) fn admitted(&mut self, policy: Arc<KeyPolicy>, waited_ms: u64) {

@@ -3,6 +3,7 @@
 mod bound;
 mod faults;
 mod images;
+mod provider_socket;
 mod socket;
 mod stored;
 

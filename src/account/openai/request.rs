@@ -4,13 +4,13 @@ use std::borrow::Cow;
 
 use bytes::Bytes;
 use http::header::{self, HeaderName, HeaderValue};
-use http::{Method, Request};
+use http::{Method, Request, Uri};
 
 use super::oauth;
 use crate::account::Unsendable;
 use crate::account::allowed::{Allowed, Parameter};
 use crate::account::outgoing::{bearer, client_headers, post, show_key, with_query};
-use crate::config::Config;
+use crate::config::{Config, ProviderSockets};
 use crate::dialect::body::{Edit, Field, form};
 use crate::dialect::call::{Call, Endpoint, Images, Stored};
 use crate::dialect::wire::marks;
@@ -147,6 +147,31 @@ pub(super) fn build(
     post(call, &url, headers, edits)
 }
 
+/// Hosts that take Responses over a WebSocket, by OpenAI's guide "WebSocket mode" and by Codex' client, which asks
+/// ChatGPT so.
+const WITH_SOCKETS: [&str; 2] = ["api.openai.com", "chatgpt.com"];
+
+/// Whether this call may be sent over a WebSocket.
+pub(super) fn has_socket(call: &Call, account: &LiveAccount, config: &Config) -> bool {
+    let base = match &account.credentials {
+        // Azure's dated API has none.
+        Credentials::ApiKey { base_url, .. } if account.account.api_version.is_none() => {
+            base_url.as_deref().unwrap_or(&config.openai.api_url)
+        }
+        Credentials::OAuth { .. } => &config.openai.codex_url,
+        _ => return false,
+    };
+    let offers = match config.openai.provider_sockets {
+        ProviderSockets::Never => false,
+        ProviderSockets::Anywhere => true,
+        ProviderSockets::Known => base.parse::<Uri>().is_ok_and(|base| {
+            let host = base.host().unwrap_or_default().to_ascii_lowercase();
+            base.scheme_str() == Some("https") && WITH_SOCKETS.contains(&host.as_str())
+        }),
+    };
+    offers && call.endpoint == Endpoint::Responses && call.stream
+}
+
 fn path(call: &Call) -> Result<Cow<'static, str>, Unsendable> {
     let path = match (call.endpoint, call.object.as_deref()) {
         (Endpoint::Responses, _) => "/responses",
@@ -196,6 +221,77 @@ pub(super) fn names_an_account(name: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    use std::collections::HashMap;
+
+    use crate::dialect::call::tests::call;
+    use crate::model::secret::Secret;
+
+    /// Whether a streamed turn may go over a WebSocket to an API key at this address, or to ChatGPT.
+    fn offers(setting: &str, base: Option<&str>, api_version: Option<&str>) -> bool {
+        let vars: HashMap<String, String> = [
+            ("JWT_SECRET", "kq8Zb1mVtY5cWx0Rg7Lp3Nh9Sd2Fj6Ua"),
+            ("ENCRYPTION_KEY", "Vx4Tg9Qm1Zr7Kc3Hd8Wb5Yn0Lp6Sf2Ja"),
+            ("OPENAI_WEBSOCKET_UPSTREAM", setting),
+        ]
+        .map(|(name, value)| (name.to_owned(), value.to_owned()))
+        .into();
+        let account = serde_json::json!({
+            "id": "a", "name": "a", "platform": "openai", "credentials": {"type": "apiKey", "apiKey": ""},
+            "credentialVersion": 1, "priority": 50, "maxConcurrency": 0, "isActive": true, "schedulable": true,
+            "createdAt": 0, "updatedAt": 0, "apiVersion": api_version,
+        });
+        let credentials = if base == Some("chatgpt") {
+            Credentials::OAuth {
+                access_token: Secret::new("t"),
+                refresh_token: None,
+                expires_at: None,
+                tenant: None,
+            }
+        } else {
+            Credentials::ApiKey {
+                api_key: Secret::new("sk"),
+                base_url: base.map(str::to_owned),
+            }
+        };
+        let account = LiveAccount {
+            account: serde_json::from_value(account).unwrap(),
+            credentials,
+            proxy: None,
+            replaced: None,
+        };
+        let config = Config::read(&vars).unwrap();
+        let mut call = call(Endpoint::Responses);
+        assert!(!has_socket(&call, &account, &config), "only streams");
+        call.stream = true;
+        let offered = has_socket(&call, &account, &config);
+        call.endpoint = Endpoint::ChatCompletions;
+        assert!(!has_socket(&call, &account, &config));
+        offered
+    }
+
+    #[test]
+    fn hosts_are_asked_over_a_web_socket_if_they_are_known_to_offer_it() {
+        for (base, api_version, auto, anywhere) in [
+            (None, None, true, true),
+            (Some("chatgpt"), None, true, true),
+            (Some("https://API.openai.com/v1"), None, true, true),
+            (Some("https://h.openai.azure.com"), None, false, true),
+            (
+                Some("https://h.openai.azure.com"),
+                Some("2025-01-01"),
+                false,
+                false,
+            ),
+            (Some("http://api.openai.com"), None, false, true),
+            (Some("https://api.openai.com.example"), None, false, true),
+            (Some("https://example/api.openai.com"), None, false, true),
+        ] {
+            assert_eq!(offers("auto", base, api_version), auto, "{base:?}");
+            assert_eq!(offers("true", base, api_version), anywhere, "{base:?}");
+            assert!(!offers("false", base, api_version), "{base:?}");
+        }
+    }
 
     #[test]
     fn a_base_is_taken_as_the_sdks_take_it() {

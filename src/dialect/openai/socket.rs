@@ -8,6 +8,7 @@
 //! | [`request`] | a client's message: the body of its turn |
 //! | [`carried`] | the conversation that a follow-up continues |
 //! | [`events`] | an answer's events as frames, and how a turn ends |
+//! | [`provider`] | the same protocol from the other side: a body becomes a provider's message, its frames become events |
 //!
 //! Facts: OpenAI's guide "WebSocket mode" (developers.openai.com/api/docs/guides/websocket-mode) and Codex' client
 //! (openai/codex, `codex-api/src/endpoint/responses_websocket.rs`, `core/src/client.rs`).
@@ -20,16 +21,33 @@
 //! - An error is `{"type":"error","status":...,"error":{...}}`. Codex reads it like an HTTP answer, with `headers` for
 //!   `retry-after`, and then leaves; an `error` without a status it ignores and waits on. `response.failed` it repeats
 //!   on a new connection, and so it does after `websocket_connection_limit_reached`.
+//! - A connection knows its last response only, and after a turn that failed none. It takes one turn at a time, for an
+//!   hour.
+//! - ChatGPT tells the plan's windows in an event of its own, `codex.rate_limits`, before the response. HTTP has them in
+//!   headers.
 //! - Several conversations at once (`stream_id`) are refused: Codex has one.
 
 pub(crate) mod carried;
 pub(crate) mod events;
+pub(crate) mod provider;
 pub(crate) mod request;
 
-use http::{HeaderMap, HeaderValue, StatusCode};
+use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use serde_json::{Value, json};
 
 use crate::dialect::wire::object::Object;
+
+/// The version of the protocol in `openai-beta`, of clients that name none. Codex sends it to both of OpenAI's hosts.
+const VERSION: HeaderValue = HeaderValue::from_static("responses_websockets=2026-02-06");
+
+/// The version to name to providers: the client's own, if this is one.
+pub(crate) fn version(client: Option<&HeaderValue>) -> HeaderValue {
+    let own = client.filter(|value| {
+        let text = value.to_str().unwrap_or_default();
+        text.contains("responses_websockets=")
+    });
+    own.cloned().unwrap_or(VERSION)
+}
 
 /// An error that OpenAI documents for WebSockets and HTTP has not.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -126,6 +144,35 @@ pub(crate) fn warmed_up(id: &str, model: &str, now: u64) -> [String; 2] {
         event(0, "response.created", "in_progress"),
         event(1, "response.completed", "completed"),
     ]
+}
+
+/// [`rate_limits`] in the other direction: the headers that an HTTP answer would have.
+pub(crate) fn limit_headers(event: &[u8]) -> HeaderMap {
+    let mut headers = HeaderMap::new();
+    let limits = Object::parse(event).ok();
+    let limits = limits.and_then(|event| event.get::<Object<'_>>("rate_limits"));
+    for window in ["primary", "secondary"] {
+        let Some(figures) = limits
+            .as_ref()
+            .and_then(|limits| limits.get::<Object<'_>>(window))
+        else {
+            continue;
+        };
+        for (member, header) in [
+            ("used_percent", "used-percent"),
+            ("window_minutes", "window-minutes"),
+            ("reset_at", "reset-at"),
+            ("reset_after_seconds", "reset-after-seconds"),
+        ] {
+            let figure: Option<f64> = figures.get(member);
+            let name = HeaderName::try_from(format!("x-codex-{window}-{header}"));
+            let value = figure.map(|figure| HeaderValue::try_from(figure.to_string()));
+            if let (Ok(name), Some(Ok(value))) = (name, value) {
+                headers.insert(name, value);
+            }
+        }
+    }
+    headers
 }
 
 #[cfg(test)]

@@ -6,6 +6,7 @@
 mod connect;
 mod guard;
 mod kept;
+mod socket;
 mod socks;
 
 use std::sync::Arc;
@@ -24,7 +25,7 @@ use self::connect::{ConnectFailure, Connector};
 use self::guard::{Guard, Resolve, SystemNames};
 use self::kept::{Connection, Place, ProviderBody};
 use crate::port::destination::Destinations;
-use crate::port::upstream::{Body, Route, Upstream, UpstreamError, UpstreamErrorKind};
+use crate::port::upstream::{Body, Opened, Route, Upstream, UpstreamError, UpstreamErrorKind};
 
 pub struct NativeUpstream {
     /// Distinguishes several upstreams in one process (tests): a connection that one of them was allowed to make must
@@ -48,11 +49,16 @@ impl NativeUpstream {
         }
     }
 
-    /// Opens a connection to the host of this address.
-    async fn connect(&self, to: &Uri, route: &Route) -> Result<Connection, UpstreamError> {
+    /// Connects to the host of this address.
+    async fn link(&self, to: &Uri, route: &Route) -> Result<connect::Link, UpstreamError> {
         let (proxy, limit) = (route.proxy.as_deref(), route.connect_timeout);
         let mut connector = Connector::new(&self.tls, &self.guard, proxy, limit)?;
-        let link = connector.call(to.clone()).await.map_err(not_connected)?;
+        connector.call(to.clone()).await.map_err(not_connected)
+    }
+
+    /// Opens a connection to the host of this address.
+    async fn connect(&self, to: &Uri, route: &Route) -> Result<Connection, UpstreamError> {
+        let link = self.link(to, route).await?;
         let (sender, connection) = http1::Builder::new()
             .max_buf_size(super::server::BUFFER)
             .handshake(link)
@@ -111,15 +117,27 @@ impl NativeUpstream {
 #[async_trait]
 impl Upstream for NativeUpstream {
     async fn send(&self, request: Request<Bytes>, route: &Route) -> Result<Response<Body>, UpstreamError> {
-        let answer = tokio::time::timeout(route.head_timeout, self.exchange(request, route));
-        answer.await.unwrap_or_else(|_| {
-            Err(UpstreamError {
-                kind: UpstreamErrorKind::Timeout,
-                detail: format!("no answer within {} s", route.head_timeout.as_secs_f32()),
-                source: None,
-            })
-        })
+        in_time(route, self.exchange(request, route)).await
     }
+
+    async fn open(&self, request: Request<()>, route: &Route) -> Result<Opened, UpstreamError> {
+        in_time(route, self.upgrade(request, route)).await
+    }
+}
+
+/// Within the time limit for a head.
+async fn in_time<T>(
+    route: &Route,
+    asked: impl Future<Output = Result<T, UpstreamError>>,
+) -> Result<T, UpstreamError> {
+    let asked = tokio::time::timeout(route.head_timeout, asked);
+    asked.await.unwrap_or_else(|_| {
+        Err(UpstreamError {
+            kind: UpstreamErrorKind::Timeout,
+            detail: format!("no answer within {} s", route.head_timeout.as_secs_f32()),
+            source: None,
+        })
+    })
 }
 
 /// Drives a connection until it is closed.
@@ -127,7 +145,7 @@ impl Upstream for NativeUpstream {
     clippy::disallowed_methods,
     reason = "whoever waits for an answer holds its other end"
 )]
-fn drive(connection: http1::Connection<connect::Link, Full<Bytes>>) {
+fn drive(connection: impl Future<Output = hyper::Result<()>> + Send + 'static) {
     tokio::task::spawn(async move {
         // The request on it gets the error.
         let _ = connection.await;

@@ -24,7 +24,7 @@ impl Aborts {
     }
 
     /// Call when the fetch has ended.
-    fn done(&mut self) {
+    pub(super) fn done(&mut self) {
         self.0 = None;
     }
 }

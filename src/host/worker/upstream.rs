@@ -6,9 +6,11 @@
 //! The runtime resolves names itself without reporting addresses, so addresses are checked as written: literal
 //! addresses in every notation, and known names. Cloudflare's network does not reach private addresses.
 
+use std::time::Duration;
+
 use async_trait::async_trait;
 use bytes::Bytes;
-use http::{HeaderMap, HeaderName, HeaderValue, Request, Response, StatusCode};
+use http::{HeaderMap, HeaderName, HeaderValue, Request, Response, StatusCode, Uri};
 use http_body_util::BodyExt as _;
 use worker::js_sys::{Array, Uint8Array};
 use worker::send::SendFuture;
@@ -18,9 +20,10 @@ use worker::{AbortController, web_sys};
 
 use super::body::{Aborts, Fetched, reason};
 use super::clock::EdgeClock;
+use super::provider_socket::EdgeProviderSocket;
 use crate::port::clock::within;
 use crate::port::destination::Destinations;
-use crate::port::upstream::{Body, OpenedByHost, Route, Upstream, UpstreamError, UpstreamErrorKind};
+use crate::port::upstream::{Body, Opened, OpenedByHost, Route, Upstream, UpstreamError, UpstreamErrorKind};
 
 /// Shown to the operator for each account with a proxy.
 const NO_PROXIES: &str = "it has a proxy, and a Worker cannot use one";
@@ -37,26 +40,44 @@ impl EdgeUpstream {
             destinations,
         }
     }
-}
 
-#[async_trait]
-impl Upstream for EdgeUpstream {
-    async fn send(&self, request: Request<Bytes>, route: &Route) -> Result<Response<Body>, UpstreamError> {
+    fn admit(&self, to: &Uri, route: &Route) -> Result<(), UpstreamError> {
         if route.proxy.is_some() {
             return Err(failed(UpstreamErrorKind::Unsendable, NO_PROXIES));
         }
-        self.destinations
-            .remote(request.uri())
-            .map_err(|refusal| failed(UpstreamErrorKind::Forbidden, refusal.to_string()))?;
-        // Connecting and waiting cannot be distinguished here.
-        let limit = route.connect_timeout + route.head_timeout;
-        match within(&self.clock, limit, SendFuture::new(fetch(request))).await {
+        let admitted = self.destinations.remote(to);
+        admitted.map_err(|refusal| failed(UpstreamErrorKind::Forbidden, refusal.to_string()))
+    }
+
+    async fn in_time<T>(
+        &self,
+        limit: Duration,
+        asked: impl Future<Output = Result<T, UpstreamError>> + Send,
+    ) -> Result<T, UpstreamError> {
+        match within(&self.clock, limit, asked).await {
             Some(answered) => answered,
             None => Err(failed(
                 UpstreamErrorKind::Timeout,
                 format!("no answer within {} s", limit.as_secs_f32()),
             )),
         }
+    }
+}
+
+#[async_trait]
+impl Upstream for EdgeUpstream {
+    async fn send(&self, request: Request<Bytes>, route: &Route) -> Result<Response<Body>, UpstreamError> {
+        self.admit(request.uri(), route)?;
+        // Connecting and waiting cannot be distinguished here.
+        let limit = route.connect_timeout + route.head_timeout;
+        self.in_time(limit, SendFuture::new(fetch(request))).await
+    }
+
+    async fn open(&self, request: Request<()>, route: &Route) -> Result<Opened, UpstreamError> {
+        self.admit(request.uri(), route)?;
+        let request = request.map(|()| Bytes::new());
+        self.in_time(route.head_timeout, SendFuture::new(upgrade(request)))
+            .await
     }
 
     fn no_proxies(&self) -> Option<&'static str> {
@@ -65,8 +86,27 @@ impl Upstream for EdgeUpstream {
 }
 
 async fn fetch(request: Request<Bytes>) -> Result<Response<Body>, UpstreamError> {
+    let (response, aborts) = fetched(&request).await?;
+    from_js(&response, aborts)
+}
+
+/// An upgrade is a fetch with its header; the runtime adds the others.
+async fn upgrade(mut request: Request<Bytes>) -> Result<Opened, UpstreamError> {
+    let websocket = HeaderValue::from_static("websocket");
+    request.headers_mut().insert(http::header::UPGRADE, websocket);
+    let (response, mut aborts) = fetched(&request).await?;
+    if response.status() != StatusCode::SWITCHING_PROTOCOLS.as_u16() {
+        return Ok(Opened::Refused(from_js(&response, aborts)?));
+    }
+    let opened = EdgeProviderSocket::of(&response);
+    let opened = opened.map_err(|error| failed(UpstreamErrorKind::Broken, reason(&error)))?;
+    aborts.done();
+    Ok(Opened::Socket(headers(&response.headers()), Box::new(opened)))
+}
+
+async fn fetched(request: &Request<Bytes>) -> Result<(web_sys::Response, Aborts), UpstreamError> {
     let unsendable = |error: JsValue| failed(UpstreamErrorKind::Unsendable, reason(&error));
-    let request = to_js(&request).map_err(unsendable)?;
+    let request = to_js(request).map_err(unsendable)?;
     let controller = AbortController::default();
     let signal = controller.signal();
     let aborts = Aborts::new(controller);
@@ -75,7 +115,7 @@ async fn fetch(request: Request<Bytes>) -> Result<Response<Body>, UpstreamError>
     // `worker::Fetch` builds its own response and panics for statuses above 599.
     let scope: web_sys::WorkerGlobalScope = worker::js_sys::global().unchecked_into();
     match JsFuture::from(scope.fetch_with_request_and_init(&request, &init)).await {
-        Ok(response) => from_js(response.unchecked_ref(), aborts),
+        Ok(response) => Ok((response.unchecked_into(), aborts)),
         Err(error) => Err(lost(&error)),
     }
 }

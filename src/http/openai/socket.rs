@@ -2,12 +2,14 @@
 //!
 //! Each turn is an ordinary call: a request with the message as its body goes where a POST goes, with the headers of
 //! the upgrade, so the key, limits, queue, accounts, ledger and trace are those of HTTP. What is refused there is an
-//! `error` frame here, and the connection stays. [`crate::dialect::openai::socket`] has the protocol.
+//! `error` frame here, and the connection stays. [`crate::dialect::openai::socket`] has the protocol. A turn carries the
+//! connection's [`ProviderLine`], over which the provider is asked if it offers WebSockets, too.
 //!
 //! Turns run one after the other. The connection is read meanwhile, so that a client that leaves ends its call. What
 //! it sends before its turn has ended waits, bounded ([`MOST_WAITING`]).
 
 use std::collections::VecDeque;
+use std::sync::Arc;
 use std::task::Poll;
 use std::time::Duration;
 
@@ -23,7 +25,7 @@ use crate::dialect::call::{Endpoint, request_id};
 use crate::dialect::openai::socket::carried::Carried;
 use crate::dialect::openai::socket::events::{End, Events};
 use crate::dialect::openai::socket::request::{Asked, Turn, Unserved, read};
-use crate::dialect::openai::socket::{SocketError, rate_limits, refused, warmed_up};
+use crate::dialect::openai::socket::{SocketError, rate_limits, refused, version, warmed_up};
 use crate::dialect::openai::{OpenAi, SESSION};
 use crate::error::{Code, Failure};
 use crate::http::call::{BODY_TTL, invalid};
@@ -37,6 +39,7 @@ use crate::port::gates::KeyHash;
 use crate::port::random;
 use crate::port::socket::{Close, Gone, Received, Socket};
 use crate::relay::entry::{self, Arrival};
+use crate::relay::line::{ProviderLine, SocketTurn};
 use crate::relay::refusal_writer;
 use crate::state::body_memory::Reservation;
 
@@ -68,8 +71,11 @@ const OF_THE_UPGRADE: [HeaderName; 8] = [
     header::CONTENT_LENGTH,
     header::TRANSFER_ENCODING,
     header::EXPECT,
-    HeaderName::from_static("openai-beta"),
+    OPENAI_BETA,
 ];
+
+/// Names the version of this protocol.
+const OPENAI_BETA: HeaderName = HeaderName::from_static("openai-beta");
 
 /// Answers a GET: an upgrade if it asks for one.
 pub(super) async fn upgrade(State(app): State<App>, request: Request) -> Response<Body> {
@@ -91,6 +97,7 @@ pub(super) async fn upgrade(State(app): State<App>, request: Request) -> Respons
         Err(failure) => return refuse(&app, &OpenAi, &failure, &request_id(id)),
     };
     let mut headers = head.headers;
+    let line = Arc::new(ProviderLine::new(version(headers.get(OPENAI_BETA))));
     for name in &OF_THE_UPGRADE {
         headers.remove(name);
     }
@@ -109,6 +116,7 @@ pub(super) async fn upgrade(State(app): State<App>, request: Request) -> Respons
         headers,
         address: head.extensions.get().copied(),
         name: id::text(id),
+        line,
     };
     let mut response = Response::new(Body::empty());
     *response.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
@@ -169,6 +177,7 @@ pub struct Accepted {
     address: Option<ClientAddress>,
     /// The session of turns that name none.
     name: String,
+    line: Arc<ProviderLine>,
 }
 
 /// Why a connection ends.
@@ -218,6 +227,10 @@ impl Accepted {
         if let Some(address) = self.address {
             request.extensions_mut().insert(address);
         }
+        request.extensions_mut().insert(Arc::new(SocketTurn {
+            line: self.line.clone(),
+            continues: turn.continues(),
+        }));
         let headers = request.headers_mut();
         headers.clone_from(&self.headers);
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
@@ -263,7 +276,7 @@ impl Connection {
                 return Err(Ends::With(Close::Away, "no other turn here, connect again"));
             }
             socket.busy(false);
-            let message = within(&*app.ports.clock, IDLE, next(socket)).await;
+            let message = within(&*app.ports.clock, IDLE, next(socket, &self.with.line)).await;
             let received = message.ok_or(Ends::With(Close::Normal, "no turn for ten minutes"))?;
             return self.take(received);
         };
@@ -417,14 +430,19 @@ impl Connection {
                     return Poll::Ready(Err(ends));
                 }
             }
+            self.with.line.poll_idle(context);
             future.as_mut().poll(context).map(Ok)
         })
         .await
     }
 }
 
-async fn next(socket: &mut dyn Socket) -> Received {
-    std::future::poll_fn(|context| socket.poll_receive(context)).await
+async fn next(socket: &mut dyn Socket, line: &ProviderLine) -> Received {
+    std::future::poll_fn(|context| {
+        line.poll_idle(context);
+        socket.poll_receive(context)
+    })
+    .await
 }
 
 /// A refusal as a frame.

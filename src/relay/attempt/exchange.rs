@@ -9,8 +9,8 @@ use crs_durable::pool::Outcome;
 use crs_durable::{CallId, Millis};
 use http::{Request, Response};
 
-use super::FailedAttempt;
 use super::judge::judge;
+use super::{FailedAttempt, by_socket};
 use crate::account::{Accounts, Then, Verdict};
 use crate::app::App;
 use crate::error::Code;
@@ -113,7 +113,7 @@ pub(super) async fn exchange(
     request: Request<Bytes>,
     deadline: u64,
 ) -> Result<Exchange, FailedAttempt> {
-    let sent = send(app, flight, &login.live, request, deadline).await;
+    let sent = send(app, plan, flight, &login.live, request, deadline).await;
     // The request is lost with its connection, so it is built again, once. Keeping a copy would cost every call an
     // allocation that few need.
     let is_stale = matches!(&sent, Err(error) if error.kind == UpstreamErrorKind::Stale);
@@ -139,17 +139,26 @@ pub(super) async fn exchange(
 
 async fn send(
     app: &App,
+    plan: &'static Plan,
     flight: &mut Flight,
     live: &Arc<LiveAccount>,
     request: Request<Bytes>,
     deadline: u64,
 ) -> Result<Response<Body>, UpstreamError> {
     flight.begin_attempt(live);
-    let route = Route {
+    let mut route = Route {
         proxy: live.proxy.clone(),
         connect_timeout: app.config.relay.connect,
         head_timeout: left(app, deadline),
     };
+    if let Some(turn) = flight.socket()
+        && plan.has_socket(flight.call(), live, &app.config)
+    {
+        if let Some(answered) = Box::pin(by_socket::ask(app, turn, live, &request, &route)).await {
+            return answered;
+        }
+        route.head_timeout = left(app, deadline);
+    }
     app.ports.upstream.send(request, &route).await
 }
 

@@ -83,7 +83,7 @@ async fn a_tool_turn() {
 
 /// Whether the relay made this body of a message that came over a WebSocket.
 fn came_over_a_socket(request: &crs_support::provider::Request) -> bool {
-    request.text().contains(",\"stream\":true,\"input\":[")
+    request.text().starts_with("{\"stream\":true,")
 }
 
 #[tokio::test]

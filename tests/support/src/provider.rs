@@ -37,6 +37,7 @@ mod responses;
 mod route;
 mod script;
 mod serve;
+mod socket;
 
 use std::collections::{HashMap, VecDeque};
 use std::net::SocketAddr;
@@ -81,6 +82,8 @@ struct State {
     amazon: AmazonState,
     azure: Option<AzureResource>,
     google: GoogleState,
+    /// Upgrades are accepted; otherwise they get 405, as at a host that has none.
+    takes_sockets: bool,
     violations: Vec<String>,
     received: usize,
     queued: u64,
@@ -161,6 +164,7 @@ impl State {
                 let method = request.path().rsplit(':').next().unwrap_or_default();
                 gemini::assist(method).map_or_else(|| Script::error(404), Script::json)
             }
+            (Route::Upgrade, _) if self.takes_sockets => Script::upgrade(),
             (Route::Token, "POST") => match self.google.grant(request) {
                 Some(answer) => answer,
                 None => self.oauth.grant(request),
@@ -255,6 +259,12 @@ impl FakeProvider {
     /// The URL of the token endpoint.
     pub fn oauth_url(&self) -> String {
         format!("{}/v1/oauth/token", self.url())
+    }
+
+    /// Accepts WebSockets for Responses from now on. Each turn on one is a request to [`Route::Responses`] with the
+    /// message as its body; see [`Request::over_a_socket`].
+    pub fn takes_sockets(&self) {
+        self.shared.state().takes_sockets = true;
     }
 
     /// Scripts for requests to `route`.

@@ -7,6 +7,7 @@ use serde_json::value::RawValue;
 
 use super::SocketError;
 use super::carried::{Carried, Items, Previous, member};
+use super::provider::{Continues, OPENING};
 use crate::dialect::wire::object::Object;
 
 /// What a client's message asks for.
@@ -30,6 +31,8 @@ pub(crate) struct Turn {
     pub(crate) has_cache_key: bool,
     /// Where the items of the input are in the body, without their brackets.
     input: Range<usize>,
+    /// The response that it continues, and where the new items begin; `None` if the body has the client's words only.
+    continues: Option<(String, usize)>,
 }
 
 /// Why a message cannot be served.
@@ -51,6 +54,17 @@ impl Turn {
             .get(self.input.clone())
             .map(|found| self.body.slice_ref(found));
         Items::new(input.unwrap_or_default(), output)
+    }
+
+    /// How a provider that knows the conversation is asked.
+    pub(crate) fn continues(&self) -> Option<Continues> {
+        let (previous, new) = self.continues.as_ref()?;
+        Some(Continues {
+            previous: previous.clone(),
+            body: self.body.clone(),
+            input: self.input.clone(),
+            new: *new,
+        })
     }
 }
 
@@ -92,15 +106,14 @@ fn turn(object: &Object<'_>, carried: &Carried, length: usize) -> Result<Turn, U
         Some(Previous::Stored | Previous::Unknown) | None => None,
     };
     let mut body = Vec::with_capacity(length + before.map_or(0, Items::len) + 64);
-    body.push(b'{');
+    body.extend_from_slice(OPENING);
     for (name, value) in object.members() {
         let carried = name == "input" || before.is_some() && name == "previous_response_id";
         if !carried && !LEFT_OUT.contains(&name) {
             member(&mut body, name, value.get().as_bytes());
         }
     }
-    member(&mut body, "stream", b"true");
-    let mut input = 0..0;
+    let (mut input, mut from) = (0..0, 0);
     let new = object.raw("input");
     if new.is_some() || before.is_some() {
         member(&mut body, "input", b"[");
@@ -108,10 +121,13 @@ fn turn(object: &Object<'_>, carried: &Carried, length: usize) -> Result<Turn, U
         if let Some(before) = before {
             before.write(&mut body);
         }
+        from = body.len();
         if let Some(new) = new {
             write_items(&mut body, new)?;
         }
         input = start..body.len();
+        // Behind the comma.
+        from += usize::from(body.get(from) == Some(&b','));
         body.push(b']');
     }
     body.push(b'}');
@@ -119,6 +135,7 @@ fn turn(object: &Object<'_>, carried: &Carried, length: usize) -> Result<Turn, U
         body: body.into(),
         has_cache_key: object.raw("prompt_cache_key").is_some(),
         input,
+        continues: previous.filter(|_| before.is_some()).map(|id| (id, from)),
     })
 }
 

@@ -39,7 +39,7 @@ fn a_message_is_a_body_with_its_values_as_they_were_written() {
     };
     assert_eq!(
         turn.body,
-        br#"{"model":"m","n":1.50,"x":{"b": 1,"a":"\u4f60"},"stream":true,"input":[{"a" : 1}]}"#.as_slice()
+        br#"{"stream":true,"model":"m","n":1.50,"x":{"b": 1,"a":"\u4f60"},"input":[{"a" : 1}]}"#.as_slice()
     );
     assert!(!turn.has_cache_key);
 }

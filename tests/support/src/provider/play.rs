@@ -11,6 +11,7 @@ use flate2::write::GzEncoder;
 use serde_json::json;
 use tokio::io::{AsyncWrite, AsyncWriteExt};
 use tokio::time::sleep;
+use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 
 use super::request::Request;
 use super::script::{At, Body, Chunks, Fault, How, Script, error_frame};
@@ -22,6 +23,8 @@ pub(super) enum Then {
     Keep,
     Close,
     Reset,
+    /// Go on as a WebSocket.
+    Upgrade,
 }
 
 /// Before a cut, the kernel gets the time to deliver what was written: a reset throws away the rest.
@@ -83,6 +86,10 @@ where
         }
         sleep(SETTLE).await;
         return Ok(Then::Close);
+    }
+    if matches!(script.body, Body::Upgrade) {
+        out.write(&upgrade_head(&script, request)).await?;
+        return Ok(Then::Upgrade);
     }
     let end = if script.close_after || request.headers.get("connection") == Some("close") {
         Then::Close
@@ -181,6 +188,41 @@ where
     })
 }
 
+/// The messages of a turn over a WebSocket, their pace, and how the turn goes wrong. An answer other than a success is one
+/// `error`, with the status and the headers of the script (OpenAI's guide "WebSocket mode"; Codex' client).
+pub(super) fn messages(script: &Script, request: &Request) -> (Vec<String>, Duration, Option<How>) {
+    let script = script.decided(request);
+    let between = script.pace.between;
+    let before_head = matches!(
+        &script.fault,
+        Some(Fault {
+            at: At::BeforeHead,
+            ..
+        })
+    );
+    if let (true, Some(fault)) = (before_head, &script.fault) {
+        return (Vec::new(), between, Some(fault.how.clone()));
+    }
+    let (_, frames, streamed) = content(&script, request);
+    if !streamed {
+        let mut error: serde_json::Value = serde_json::from_slice(&frames.concat()).unwrap_or_default();
+        let named = script
+            .headers
+            .iter()
+            .filter_map(|(name, value)| Some((name.clone(), json!(value.clone()?))));
+        let headers: serde_json::Map<_, _> = named.collect();
+        let error = json!({"type": "error", "status": script.status, "error": error["error"].take(), "headers": headers});
+        return (vec![error.to_string()], between, None);
+    }
+    let (frames, fault) = until_fault(frames, &script);
+    let data = frames.iter().filter_map(|frame| {
+        let text = String::from_utf8_lossy(frame).into_owned();
+        let lines = text.lines().filter_map(|line| line.strip_prefix("data: "));
+        Some(lines.collect::<Vec<_>>().join("\n")).filter(|data| !data.is_empty())
+    });
+    (data.collect(), between, fault)
+}
+
 /// The frames of the body: content type, frames, and whether it is a stream.
 fn content(script: &Script, request: &Request) -> (String, Vec<Bytes>, bool) {
     let stream = "text/event-stream; charset=utf-8";
@@ -205,7 +247,9 @@ fn content(script: &Script, request: &Request) -> (String, Vec<Bytes>, bool) {
         Body::Json(value) => ("application/json".into(), json_text(value), false),
         Body::Frames(frames) => (stream.into(), frames.clone(), true),
         Body::Bytes(content_type, bytes) => (content_type.clone(), vec![bytes.clone()], false),
-        Body::Wire(_) | Body::Flood { .. } | Body::Decide(_) => unreachable!("played elsewhere"),
+        Body::Wire(_) | Body::Flood { .. } | Body::Upgrade | Body::Decide(_) => {
+            unreachable!("played elsewhere")
+        }
     }
 }
 
@@ -275,6 +319,22 @@ where
         out.piece(frame, true).await?;
     }
     Ok(())
+}
+
+/// The head that accepts an upgrade.
+fn upgrade_head(script: &Script, request: &Request) -> Vec<u8> {
+    let key = request.header("sec-websocket-key").unwrap_or_default();
+    let mut head = format!(
+        "HTTP/1.1 101 Switching Protocols\r\nconnection: upgrade\r\nupgrade: websocket\r\nsec-websocket-accept: {}\r\n",
+        derive_accept_key(key.as_bytes())
+    );
+    for (name, value) in &script.headers {
+        if let Some(value) = value {
+            head.extend([name.as_str(), ": ", value.as_str(), "\r\n"]);
+        }
+    }
+    head.push_str("\r\n");
+    head.into_bytes()
 }
 
 /// The response's head; a stream without `length` is chunked.

@@ -102,8 +102,16 @@ impl Request {
         String::from_utf8_lossy(&self.body).into_owned()
     }
 
+    /// It is a turn on a WebSocket; its headers are those of the upgrade.
+    pub fn over_a_socket(&self) -> bool {
+        self.headers.has("upgrade")
+    }
+
     /// The request asks for an event stream.
     pub fn wants_stream(&self) -> bool {
+        if self.over_a_socket() {
+            return true;
+        }
         self.try_json()
             .is_some_and(|body| body["stream"] == Value::Bool(true))
     }

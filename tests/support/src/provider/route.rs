@@ -11,6 +11,8 @@ pub enum Route {
     Models,
     /// OpenAI's and ChatGPT's `/responses`, compact ones too.
     Responses,
+    /// The upgrade to a WebSocket for Responses. Its turns are [`Route::Responses`].
+    Upgrade,
     /// A stored response of OpenAI's, and what is below it.
     StoredResponse,
     /// OpenAI's images, made and edited.
@@ -46,6 +48,8 @@ impl Route {
             Self::Models
         } else if path.ends_with("/v1/oauth/token") {
             Self::Token
+        } else if path.ends_with("/responses") && request.method == "GET" {
+            Self::Upgrade
         } else if path.ends_with("/responses") || path.ends_with("/responses/compact") {
             Self::Responses
         } else if path.ends_with("/responses/input_tokens") {

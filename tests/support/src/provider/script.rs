@@ -43,6 +43,8 @@ pub(super) enum Body {
         frame: usize,
         total: u64,
     },
+    /// A WebSocket.
+    Upgrade,
     /// Decided by the request.
     Decide(Arc<dyn Fn(&Request) -> Script + Send + Sync>),
 }
@@ -57,6 +59,7 @@ impl fmt::Debug for Body {
             Self::Bytes(..) => "Bytes",
             Self::Wire(_) => "Wire",
             Self::Flood { .. } => "Flood",
+            Self::Upgrade => "Upgrade",
             Self::Decide(_) => "Decide",
         })
     }
@@ -225,6 +228,11 @@ impl Script {
     /// [`Script::flood`] without an end.
     pub fn endless(frame: usize) -> Self {
         Self::flood(frame, u64::MAX)
+    }
+
+    /// Accepts an upgrade to a WebSocket.
+    pub(super) fn upgrade() -> Self {
+        Self::of(101, Body::Upgrade)
     }
 
     /// Lets the request decide.

@@ -89,6 +89,10 @@ async fn requests(
         shared.bump();
         match then {
             Ok(Then::Keep) => {}
+            Ok(Then::Upgrade) => {
+                let joined = tokio::io::join(from, to);
+                return super::socket::turns(shared, joined, buf, &request).await;
+            }
             Ok(then) => return (false, then == Then::Reset),
             Err(reset) => return (true, reset),
         }
