@@ -1,6 +1,7 @@
 mod detail;
 mod history;
 mod kept;
+mod of_gate;
 #[cfg(all(not(target_arch = "wasm32"), feature = "redis"))]
 mod redis;
 #[cfg(all(not(target_arch = "wasm32"), feature = "upstash"))]
