@@ -14,7 +14,7 @@
 //! | `refusal`, `failures`, `mask` | refusals by providers and their confirmation by a second account; the failures sent to clients; masking of secrets in both |
 //! | `stream` | the response's body |
 //! | `flight` | the resources a call holds, and its settlement |
-//! | [`line`] | the WebSocket to a provider that a client's connection keeps |
+//! | [`mod@line`] | the WebSocket to a provider that a client's connection keeps |
 //! | `ledger_writer`, `refusal_writer` | write records in the background |
 //! | `probe` | the operator's test of an account |
 //! | `span` | tracing spans: request, key and account of each log line |
