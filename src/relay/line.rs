@@ -4,7 +4,7 @@
 //! lent to another.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, Waker};
 
 use http::{HeaderMap, HeaderValue, Uri};
 
@@ -59,8 +59,16 @@ impl ProviderLine {
 
     /// Takes the WebSocket of this place; closes one of another place.
     pub(crate) fn take(&self, place: &Place) -> Option<OpenSocket> {
+        // What came since its last turn belongs to no other. The next poll has a waker.
+        self.poll_idle(&mut Context::from_waker(Waker::noop()));
         let kept = self.kept().take();
         kept.filter(|kept| kept.place == *place)
+    }
+
+    /// Closes the WebSocket: a turn goes another way.
+    pub(crate) fn close(&self) {
+        let kept = self.kept().take();
+        drop(kept);
     }
 
     pub(crate) fn keep(&self, socket: OpenSocket) {
@@ -89,7 +97,6 @@ impl ProviderLine {
 mod tests {
     use std::collections::VecDeque;
     use std::sync::atomic::{AtomicUsize, Ordering};
-    use std::task::Waker;
 
     use async_trait::async_trait;
     use bytes::Bytes;

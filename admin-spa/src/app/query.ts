@@ -40,7 +40,7 @@ export function startPolling() {
       const due = now - lastPoll >= pollEvery.value
       if (due) lastPoll = now
       void queryClient.refetchQueries(
-        { type: 'active', predicate: ({ meta, state }) => (due && meta?.live === true) || (meta?.unfinished as Unfinished | undefined)?.(state.data) === true },
+        { type: 'active', predicate: ({ meta, state }) => (due && meta?.live === true) || ((due || state.status !== 'error') && (meta?.unfinished as Unfinished | undefined)?.(state.data) === true) },
         { cancelRefetch: false },
       )
     }),

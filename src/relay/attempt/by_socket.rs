@@ -119,14 +119,16 @@ impl Asking<'_> {
         let body = self.request.body();
         let rests = &self.app.no_sockets;
         let may_try = rests.may_try(&live.account.id, host, self.app.ports.clock.ticks());
-        if !may_try || body.len() > LARGEST {
+        let place = self.place(live);
+        // One that is open serves on, whatever others met.
+        let mut kept = line.take(&place);
+        if body.len() > LARGEST {
             return None;
         }
-        let place = self.place(live);
-        let mut kept = line.take(&place);
         loop {
             let (mut open, head) = match kept.take() {
                 Some(open) => (open, None),
+                None if !may_try => return None,
                 None => match self.open(&place).await {
                     Ok(Opened::Socket(head, socket)) => {
                         let place = place.clone();
@@ -292,13 +294,12 @@ impl TurnBody {
         let (kind, end) = match frame {
             Frame::Limits => ("codex.rate_limits".to_owned(), None),
             Frame::Event { kind, end } => (kind, end),
-            Frame::Error(refused) => {
-                if refused.ends_the_connection() {
-                    self.open = None;
-                }
-                ("error".to_owned(), Some(Ended::Failed))
-            }
+            Frame::Error(_) => ("error".to_owned(), Some(Ended::Failed)),
         };
+        // OpenAI sends `response.failed` behind it (vercel/ai#13480), which would be read as the answer to the next turn.
+        if kind == "error" {
+            self.open = None;
+        }
         self.ready.push_back(event(&kind, text));
         let Some(end) = end else { return };
         if let Some(mut open) = self.open.take() {

@@ -151,13 +151,15 @@ async fn send(
         connect_timeout: app.config.relay.connect,
         head_timeout: left(app, deadline),
     };
-    if let Some(turn) = flight.socket()
-        && plan.has_socket(flight.call(), live, &app.config)
-    {
-        if let Some(answered) = Box::pin(by_socket::ask(app, turn, live, &request, &route)).await {
-            return answered;
+    if let Some(turn) = flight.socket() {
+        if plan.has_socket(flight.call(), live, &app.config) {
+            if let Some(answered) = Box::pin(by_socket::ask(app, turn, live, &request, &route)).await {
+                return answered;
+            }
+            route.head_timeout = left(app, deadline);
+        } else {
+            turn.line.close();
         }
-        route.head_timeout = left(app, deadline);
     }
     app.ports.upstream.send(request, &route).await
 }

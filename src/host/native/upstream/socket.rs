@@ -9,10 +9,12 @@ use http::uri::{PathAndQuery, Uri};
 use http::{Request, StatusCode};
 use http_body_util::{BodyExt as _, Empty};
 use hyper::client::conn::http1;
+use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::tungstenite::handshake::client::generate_key;
 use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 use tokio_tungstenite::tungstenite::protocol::Role;
-use tokio_tungstenite::tungstenite::{Message, Utf8Bytes};
+use tokio_tungstenite::tungstenite::protocol::frame::Frame;
+use tokio_tungstenite::tungstenite::protocol::frame::coding::{Data, OpCode};
 
 use super::{NativeUpstream, broken, drive, host, root_cause};
 use crate::host::native::web_socket::WebSocket;
@@ -23,6 +25,10 @@ use crate::port::upstream::{
 
 /// A provider that has answered none of so many pings is gone.
 const MOST_UNHEARD: u32 = 3;
+
+/// Maximum size of a frame, bytes; longer messages are sent in several. tungstenite copies a frame whole into a buffer
+/// that keeps its room as long as the connection lasts, and moves what is unsent forward with each write.
+const MOST_OF_FRAME: usize = 64 << 10;
 
 impl NativeUpstream {
     pub(super) async fn upgrade(
@@ -85,8 +91,17 @@ impl ProviderSocket for NativeSocket {
         }
     }
 
-    async fn send(&mut self, text: Bytes) -> Result<(), Gone> {
-        let text = Utf8Bytes::try_from(text).map_err(|_| Gone)?;
-        self.0.send(Message::Text(text)).await
+    async fn send(&mut self, mut text: Bytes) -> Result<(), Gone> {
+        std::str::from_utf8(&text).map_err(|_| Gone)?;
+        let mut kind = Data::Text;
+        loop {
+            let part = text.split_to(text.len().min(MOST_OF_FRAME));
+            let frame = Frame::message(part, OpCode::Data(kind), text.is_empty());
+            self.0.send(Message::Frame(frame)).await?;
+            if text.is_empty() {
+                return Ok(());
+            }
+            kind = Data::Continue;
+        }
     }
 }
