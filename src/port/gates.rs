@@ -58,8 +58,8 @@ pub trait Gates: Send + Sync {
         HomeFigures::of("process")
     }
 
-    /// Whether another process may have written the event of a call that began here at that time.
-    fn doubts(&self, _begun: Millis) -> bool {
+    /// Whether other processes may write the event of a call that runs here: as lost, because they see its lease end.
+    fn others_write(&self) -> bool {
         false
     }
 }

@@ -76,7 +76,7 @@ async fn write(app: &App, batch: &[SettledEvent]) -> SendResult {
     // The current states: they count these events, so a restart must not count fewer.
     let kept = gates.iter().flat_map(|key| app.ports.gates.kept(key)).collect();
     let now = app.ports.clock.now();
-    let written = if events.iter().any(|event| app.ports.gates.doubts(event.at)) {
+    let written = if app.ports.gates.others_write() {
         app.ledger.append_unwritten(id, &events, kept, now).await
     } else {
         app.ledger.append_with(id, &events, kept, now).await

@@ -57,7 +57,7 @@ pub trait NativeHome: Sized + Send + Sync + 'static {
 
     fn figures(&self) -> HomeFigures;
 
-    fn doubts(&self, _begun: Millis) -> bool {
+    fn others_write(&self) -> bool {
         false
     }
 }
@@ -177,8 +177,8 @@ impl<H: NativeHome> Gates for Held<H> {
         self.0.figures()
     }
 
-    fn doubts(&self, begun: Millis) -> bool {
-        self.0.doubts(begun)
+    fn others_write(&self) -> bool {
+        self.0.others_write()
     }
 }
 

@@ -64,8 +64,6 @@ pub struct Inner {
     end: OnceLock<EndCall>,
     /// When leases were last renewed.
     tended: AtomicU64,
-    /// For calls that began before this, another process may have written the event.
-    doubted: AtomicU64,
     table: Table<Self>,
     /// The home's clock minus this process's clock; `UNKNOWN` before the home's first reply.
     ahead: AtomicI64,
@@ -116,7 +114,6 @@ impl SharedGates {
             tasks,
             lease_ms: lease.as_millis() as u64,
             end: OnceLock::new(),
-            doubted: AtomicU64::new(0),
             table: Table::new(shards),
             ahead: AtomicI64::new(UNKNOWN),
             process: u64::from_be_bytes(process),
@@ -155,9 +152,6 @@ impl SharedGates {
     fn tend_once(&self, sweeps: bool) {
         let now = self.0.clock.now();
         let late = self.0.was_stopped(now);
-        if late {
-            self.0.doubt();
-        }
         self.0.tended.store(now, Ordering::Relaxed);
         for pool in self.0.table.pools() {
             // Any command runs the step; this one is always answered at once.
@@ -310,8 +304,8 @@ impl NativeHome for Inner {
         self.figures.shown(self.home.kind())
     }
 
-    fn doubts(&self, begun: Millis) -> bool {
-        self.may_be_written(begun)
+    fn others_write(&self) -> bool {
+        true
     }
 }
 

@@ -102,9 +102,6 @@ impl Ledger {
         events.retain(|event| seen.insert(event.request_id.as_str()));
         let look = look || events.iter().any(|event| event.at.saturating_add(LATE) < now);
         loop {
-            if look {
-                events = self.unwritten(events).await?;
-            }
             if events.is_empty() {
                 return Ok(AppendOutcome::Repeated);
             }
@@ -124,8 +121,8 @@ impl Ledger {
             match self.store.atomically(guards, commands).await? {
                 Applied::Yes => return Ok(AppendOutcome::Written),
                 Applied::No { guard: 0 } => return Ok(AppendOutcome::Repeated),
-                // Another writer added an event since the look-up: repeat.
-                Applied::No { .. } => {}
+                // Few batches have an event that is in the log already, so only these ask which ones.
+                Applied::No { .. } => events = self.unwritten(events).await?,
             }
         }
     }

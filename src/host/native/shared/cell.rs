@@ -54,6 +54,8 @@ pub(super) struct State<M: Machine> {
     /// The state that a single process kept has been looked for.
     is_own_read: bool,
     is_own_there: bool,
+    /// The number of kept commands that is part of the figures.
+    counted: usize,
     wake_at: Option<Millis>,
     used: Millis,
 }
@@ -92,6 +94,7 @@ impl<M: Machine> Cell<M> {
                 ends: false,
                 is_own_read: false,
                 is_own_there: false,
+                counted: 0,
                 wake_at: None,
                 used: 0,
             }),
@@ -314,13 +317,18 @@ impl Inner {
         self.tasks.spawn(Box::pin(driver.run()));
     }
 
-    /// Updates the figures with the number of commands the machine keeps after the change.
-    fn with_kept_count<M: Machine>(&self, state: &mut State<M>, change: impl FnOnce(&mut State<M>)) {
-        let before = state.holder.home.kept();
-        change(state);
-        let after = state.holder.home.kept();
-        if before != after {
-            self.figures.keeps(before, after);
+    /// Updates the figures with the number of commands that the machine keeps after the change.
+    fn with_kept_count<M: Machine, T>(
+        &self,
+        state: &mut State<M>,
+        change: impl FnOnce(&mut State<M>) -> T,
+    ) -> T {
+        let result = change(state);
+        let now = state.holder.home.kept();
+        let before = std::mem::replace(&mut state.counted, now);
+        if before != now {
+            self.figures.keeps(before, now);
         }
+        result
     }
 }

@@ -54,13 +54,11 @@ impl Figures {
         }
     }
 
-    /// Whether the home was unavailable until now.
-    pub(super) fn is_back(&self) -> bool {
-        let is_back = self.kept() == 0 && self.away.swap(0, Ordering::Relaxed) > 0;
-        if is_back {
+    /// The home answered. It is back when it has all that was decided meanwhile.
+    pub(super) fn is_back(&self) {
+        if self.kept() == 0 && self.away.swap(0, Ordering::Relaxed) > 0 {
             tracing::info!("the home of limits and accounts is back, and has what was decided meanwhile");
         }
-        is_back
     }
 
     pub(super) fn away_since(&self) -> Option<Millis> {

@@ -2,8 +2,9 @@
 //!
 //! A gate with leases of a process is on a list, by the time until which the process is responsible for it. The
 //! process adds it with the first step that takes a lease, and then about once per lease duration. Any process visits
-//! entries whose time has passed. A process that was stopped for too long, or cut off, cannot know whether another
-//! one wrote an event for one of its calls, so it checks before it writes one (`doubts`).
+//! entries whose time has passed. A process cannot know whether another one wrote an event for one of its calls: it may
+//! have been stopped or cut off, or the store may have lost the call's renewals. So each batch of events is written on
+//! the condition that the log has none of them (`others_write`).
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -132,20 +133,10 @@ impl SharedGates {
 }
 
 impl Inner {
-    /// From now on another process may have written the event of any call that runs here.
-    pub(super) fn doubt(&self) {
-        self.doubted.store(self.clock.now(), Ordering::Relaxed);
-    }
-
     /// Whether the process was stopped for so long that its leases may have ended.
     pub(super) fn was_stopped(&self, now: Millis) -> bool {
         let seen = self.tended.load(Ordering::Relaxed);
         now.saturating_sub(seen) > self.lease_ms / 2
-    }
-
-    /// Whether another process may have written the event of a call that began here then.
-    pub(super) fn may_be_written(&self, begun: Millis) -> bool {
-        begun <= self.doubted.load(Ordering::Relaxed) || self.was_stopped(self.clock.now())
     }
 
     /// Runs a visit in the background.

@@ -42,8 +42,7 @@ impl<M: Machine> Driver<M> {
             };
             match is_away {
                 Some(error) => self.inner.figures.is_away(self.inner.clock.now(), &error),
-                None if self.inner.figures.is_back() => self.inner.doubt(),
-                None => {}
+                None => self.inner.figures.is_back(),
             }
         }
         self.is_done = true;
@@ -59,13 +58,13 @@ impl<M: Machine> Driver<M> {
                 return Some(request);
             }
             let now = self.inner.now();
-            match state.holder.home.begin(now, self.inner.name()) {
+            let name = self.inner.name();
+            let action = self
+                .inner
+                .with_kept_count(&mut state, |state| state.holder.home.begin(now, name));
+            match action {
                 NextAction::Send(request) => return Some(request),
-                NextAction::Decided(outcome) => {
-                    self.inner.with_kept_count(&mut state, |state| {
-                        state.deliver(&self.inner, now, POLL_MS, outcome);
-                    });
-                }
+                NextAction::Decided(outcome) => state.deliver(&self.inner, now, POLL_MS, outcome),
                 NextAction::Nothing => {
                     state.has_driver = false;
                     state.ends = false;
@@ -119,7 +118,10 @@ impl<M: Machine> Driver<M> {
             // Another process was faster; the next step finds its rows.
             Ok(StoredMachine::SharedRows(_) | StoredMachine::Nothing) => {}
             Err(error) => {
-                for ticket in state.holder.home.forget() {
+                let failed = self
+                    .inner
+                    .with_kept_count(&mut state, |state| state.holder.home.forget());
+                for ticket in failed {
                     state.callers.remove(&ticket);
                 }
                 return Some(error);
