@@ -226,7 +226,7 @@ enum KeyCommand {
     List(KeyList),
     /// Show one key: its limits and state, never the key itself.
     Show(RecordName),
-    /// Disable a key; running calls continue.
+    /// Disable a key. Its running streams end with an error.
     Disable(RecordName),
     /// Enable a disabled key.
     Enable(RecordName),

@@ -181,9 +181,16 @@ pub(super) fn limit(value: &Value, now: &str, most: &str) -> String {
 fn cost(key: &Value, limit: MoneyLimit) -> String {
     let row = limit.row();
     let usd = |value: Option<&Value>| value.and_then(Value::as_f64);
-    let spent = usd(key
+    // The gate counts what a limit needs; the ledger knows the rest.
+    let of_ledger = match limit {
+        MoneyLimit::Day => key.get("costToday"),
+        MoneyLimit::Total => key.get("costTotal"),
+        _ => None,
+    };
+    let of_gate = key
         .get("spend")
-        .and_then(|spend| spend.get(row.sum)?.get("spent")));
+        .and_then(|spend| spend.get(row.sum)?.get("spent"));
+    let spent = usd(of_gate).or_else(|| usd(of_ledger));
     let most = usd(key.get(row.field)).filter(|most| *most > 0.0);
     let spent = spent.map_or_else(|| "-".to_owned(), |spent| format!("${spent:.2}"));
     match most {
@@ -226,6 +233,9 @@ mod tests {
             "monthlyCostLimit": 0.0});
         assert_eq!(cost(&key, MoneyLimit::Day), "$0.25 of $10.00");
         assert_eq!(cost(&key, MoneyLimit::Month), "$4.00");
+        let unlimited = json!({"spend": {}, "costToday": 0.5, "costTotal": 2.25});
+        assert_eq!(cost(&unlimited, MoneyLimit::Day), "$0.50");
+        assert_eq!(cost(&unlimited, MoneyLimit::Total), "$2.25");
         let unknown = json!({"spend": null, "monthlyCostLimit": 10.0});
         assert_eq!(cost(&unknown, MoneyLimit::Month), "- of $10.00");
         let key =

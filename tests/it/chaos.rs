@@ -221,6 +221,8 @@ async fn round(seed: u64) {
             4 => {
                 println!("  the replica takes over");
                 switch.cut();
+                // Replicas lag; one that takes over without the last writes is another blow.
+                replica.catch_up(&leader);
                 replica.lead();
                 switch.lead_to(replica.port());
                 std::mem::swap(&mut leader, &mut replica);

@@ -91,6 +91,22 @@ impl RedisServer {
         self.follows();
     }
 
+    /// Waits until it has all that the other server has written. Nobody may write there meanwhile.
+    pub fn catch_up(&self, other: &RedisServer) {
+        let offset = |server: &RedisServer, field: &str| -> u64 {
+            let shown = server.command(&["INFO", "replication"]);
+            let value = shown.lines().find_map(|line| line.strip_prefix(field));
+            value.and_then(|value| value.trim().parse().ok()).unwrap_or(0)
+        };
+        for _ in 0..400 {
+            if offset(self, "slave_repl_offset:") >= offset(other, "master_repl_offset:") {
+                return;
+            }
+            std::thread::sleep(std::time::Duration::from_millis(10));
+        }
+        panic!("the replica does not catch up");
+    }
+
     /// Hands over to its only replica, without loss and without ending a connection. It is a replica then.
     pub fn hand_over(&self) {
         self.command(&["FAILOVER"]);
