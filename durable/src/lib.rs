@@ -31,6 +31,7 @@
 
 mod freshness;
 pub mod gate;
+mod hash;
 pub mod holder;
 mod lease;
 #[cfg(target_arch = "wasm32")]

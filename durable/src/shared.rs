@@ -356,14 +356,14 @@ where
             return NextAction::Nothing;
         }
         self.apply(now);
-        let (failed, gathered) = std::mem::take(&mut self.gathered)
+        let gathered = std::mem::take(&mut self.gathered);
+        let (failed, decided): (VecDeque<_>, VecDeque<_>) = gathered
             .into_iter()
             .partition(|(_, command)| M::needs_home(command));
-        self.gathered = gathered;
+        self.gathered = decided;
         let before = self.wakes.calls.len();
         let answers = self.handle_gathered(now);
         self.keep(&answers, None);
-        let failed: VecDeque<(u64, M::Command)> = failed;
         NextAction::Decided(Outcome {
             answers,
             failed: failed.into_iter().map(|(ticket, _)| ticket).collect(),

@@ -20,7 +20,7 @@ pub struct SocketTurn {
     pub(crate) continues: Option<Continues>,
 }
 
-/// What one client's connection has of providers' WebSockets.
+/// The provider's WebSocket of one client's connection, between its turns.
 pub struct ProviderLine {
     version: HeaderValue,
     kept: Mutex<Option<OpenSocket>>,
@@ -59,7 +59,7 @@ impl ProviderLine {
 
     /// Takes the WebSocket of this place; closes one of another place.
     pub(crate) fn take(&self, place: &Place) -> Option<OpenSocket> {
-        // What came since its last turn belongs to no other. The next poll has a waker.
+        // Frames that arrived since its last turn belong to no turn. The next poll has a waker.
         self.poll_idle(&mut Context::from_waker(Waker::noop()));
         let kept = self.kept().take();
         kept.filter(|kept| kept.place == *place)

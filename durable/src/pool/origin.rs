@@ -8,6 +8,7 @@
 use super::account::{Inquiry, Number, Standing};
 use super::bindings::Owner;
 use super::{Hold, Origin, Pool, PoolPart, Reply};
+use crate::hash::fnv;
 use crate::rows::Row;
 use crate::{CallId, Millis};
 
@@ -22,10 +23,7 @@ const MAX_SERVING: usize = 16;
 
 /// The name under which the origins remember who claimed one. A reply can be lost, and its call then asks again.
 fn receipt(origin: u64, call: CallId) -> u64 {
-    // FNV-1a.
-    let fold = |hash: u64, byte: u8| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3);
-    let bytes = origin.to_le_bytes().into_iter().chain(call.0.to_le_bytes());
-    bytes.fold(0xcbf2_9ce4_8422_2325, fold)
+    fnv(origin.to_le_bytes().into_iter().chain(call.0.to_le_bytes()))
 }
 
 impl Pool {

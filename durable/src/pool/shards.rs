@@ -18,6 +18,7 @@
 use std::collections::VecDeque;
 
 use super::{AccountPolicy, Binding, BindingFailure, Command, Pick, PoolPart, Reply, Snapshot};
+use crate::hash::fnv;
 
 /// The maximum number of shards of a pool.
 pub const MOST: usize = 64;
@@ -87,11 +88,7 @@ impl Shards {
 
     /// The shard of an account.
     pub fn of_account(self, id: &str) -> usize {
-        // FNV-1a: the same everywhere and permanently.
-        let hash = id.bytes().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
-            (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3)
-        });
-        self.of_hash(hash)
+        self.of_hash(fnv(id.bytes()))
     }
 
     #[cfg(test)]

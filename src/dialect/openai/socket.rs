@@ -23,7 +23,7 @@
 //!   on a new connection, and so it does after `websocket_connection_limit_reached`.
 //! - A connection knows its last response only, and after a turn that failed none. It takes one turn at a time, for an
 //!   hour.
-//! - ChatGPT tells the plan's windows in an event of its own, `codex.rate_limits`, before the response. HTTP has them in
+//! - ChatGPT sends the plan's windows in an event of its own, `codex.rate_limits`, before the response. HTTP has them in
 //!   headers.
 //! - Several conversations at once (`stream_id`) are refused: Codex has one.
 

@@ -86,7 +86,7 @@ pub(super) async fn ask(
     };
     let asked = within(clock, route.head_timeout, asking.run(live)).await;
     asked.unwrap_or_else(|| {
-        // Whether HTTP would do is not known.
+        // HTTP may serve where this was silent, so the next turns try it.
         asking.by_http_from_now_on(live, &"no event in time");
         let limit = route.head_timeout.as_secs_f32();
         Some(Err(UpstreamError {
@@ -104,7 +104,7 @@ struct Asking<'a> {
     route: &'a Route,
 }
 
-/// What came first.
+/// The first frame of a turn, and the limits that came before it.
 struct First {
     /// Events of limits.
     limits: Vec<Bytes>,

@@ -58,12 +58,7 @@ fn name(batch: &Batch) -> Option<String> {
     for entry in &batch.entries {
         calls.update(entry.call.0.to_be_bytes());
     }
-    let digest = calls.finalize();
-    let digest = digest
-        .iter()
-        .take(8)
-        .fold(0_u64, |sum, byte| (sum << 8) | u64::from(*byte));
-    Some(format!("{name}-{digest:016x}"))
+    Some(format!("{name}-{:x}", calls.finalize()))
 }
 
 /// Parses an event for the ledger. For a lost call the gate adds the key.

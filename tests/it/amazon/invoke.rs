@@ -41,6 +41,12 @@ fn path(b: &Bedrock) -> String {
     format!("/admin/accounts/{}", b.account["id"].as_str().expect("an id"))
 }
 
+/// Forgets what the account's answers have shown of it.
+async fn reset(b: &Bedrock) {
+    let reset = format!("{}/reset", path(b));
+    b.relay.admin().post(&reset, &json!({})).await.good();
+}
+
 /// An account that serves if Bedrock's does not.
 async fn add_official(b: &Bedrock) {
     let account = json!({
@@ -138,11 +144,7 @@ async fn an_exception_at_the_start_is_another_accounts_turn() {
         "serviceUnavailableException",
     ];
     for (conversation, name) in names.into_iter().enumerate() {
-        b.relay
-            .admin()
-            .post(&format!("{}/reset", path(&b)), &json!({}))
-            .await
-            .good();
+        reset(&b).await;
         b.provider
             .for_credential(super::ID)
             .next(Script::message("").error_event_after(0, name, "Not now."));
@@ -258,11 +260,7 @@ async fn a_limited_account_is_left_for_another() {
         (503, "ServiceUnavailableException"),
     ];
     for (conversation, (status, exception)) in errors.into_iter().enumerate() {
-        b.relay
-            .admin()
-            .post(&format!("{}/reset", path(&b)), &json!({}))
-            .await
-            .good();
+        reset(&b).await;
         b.provider
             .for_credential(super::ID)
             .next(amazon::error(status, exception, "Not now."));

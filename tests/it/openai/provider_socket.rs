@@ -9,6 +9,7 @@ use crs_support::provider::{Request, Route, Script};
 use serde_json::{Value, json};
 
 use super::super::support::{SOON, entries, slots_are_free};
+use super::socket::{connected, finished, user};
 use super::{ACCOUNT_KEY, OpenAi, empty};
 
 const CODEX: &str = "codex_exec/0.169.0 (Debian 12.0.0; x86_64) dumb (codex_exec; 0.169.0)";
@@ -19,21 +20,6 @@ async fn with_sockets() -> OpenAi {
     o.api_key("first", ACCOUNT_KEY, 50).await;
     o.provider.takes_sockets();
     o
-}
-
-async fn connected(o: &OpenAi) -> Socket {
-    Socket::open(&format!("{}/openai/responses", o.relay.url()), &o.key.secret).await
-}
-
-fn user(text: &str) -> Value {
-    json!({ "type": "message", "role": "user", "content": [{ "type": "input_text", "text": text }] })
-}
-
-/// The id of the response that a turn ended with.
-fn finished(frames: &[Value]) -> String {
-    let last = frames.last().expect("a frame");
-    assert_eq!(last["type"], "response.completed", "{last}");
-    last["response"]["id"].as_str().expect("an id").to_owned()
 }
 
 fn follow_up(previous: &str, text: &str) -> Value {

@@ -15,16 +15,16 @@ fn url(o: &OpenAi) -> String {
     format!("{}/openai/responses", o.relay.url())
 }
 
-async fn connected(o: &OpenAi) -> Socket {
+pub(super) async fn connected(o: &OpenAi) -> Socket {
     Socket::open(&url(o), &o.key.secret).await
 }
 
-fn user(text: &str) -> Value {
+pub(super) fn user(text: &str) -> Value {
     json!({ "type": "message", "role": "user", "content": [{ "type": "input_text", "text": text }] })
 }
 
 /// The id of the response that a turn ended with.
-fn finished(frames: &[Value]) -> String {
+pub(super) fn finished(frames: &[Value]) -> String {
     let last = frames.last().expect("a frame");
     assert_eq!(last["type"], "response.completed", "{last}");
     last["response"]["id"].as_str().expect("an id").to_owned()

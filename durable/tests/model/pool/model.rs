@@ -65,7 +65,7 @@ fn bind(bindings: &mut Bindings, name: u64, account: &str, until: Millis) {
     bindings.push((name, account.to_owned(), until));
 }
 
-/// What is left of an origin that the call has claimed, beside the origins' own numbers.
+/// The number under which the model keeps an origin that the call has claimed; no origin has such a number.
 fn receipt(call: CallId, origin: u64) -> u64 {
     1_000 * (1 + origin) + u64::try_from(call.0).unwrap()
 }

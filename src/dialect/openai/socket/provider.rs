@@ -23,7 +23,7 @@ const CREATE: &[u8] = b"{\"type\":\"response.create\"";
 /// Most headers that are read of an error.
 const MOST_HEADERS: usize = 64;
 
-/// What a turn adds to the response that it continues.
+/// A turn as the response that it continues, and the items that are new.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Continues {
     /// That response's id.
