@@ -149,14 +149,22 @@ export class Console {
       for (const complaint of this.watch.complaints) t.diagnostic(complaint);
       t.diagnostic(`${this.page.url()} looked like ${picture}`);
     }
-    await this.context.close();
+    await this.#close();
     assert.deepEqual(this.watch.complaints, [], "the browser complained");
+  }
+
+  /** Closes the window, if there is one. A poll that a test answers itself may be half answered: nobody waits for it. */
+  async #close(): Promise<void> {
+    if (this.context === undefined) return;
+    for (const page of this.context.pages()) await page.unrouteAll({ behavior: "ignoreErrors" });
+    await this.context.unrouteAll({ behavior: "ignoreErrors" });
+    await this.context.close();
   }
 
   /** A new window of a person who prefers this; what they were logged in to is gone. */
   async look(view: View = {}): Promise<Page> {
     const complaints = this.watch?.complaints ?? [];
-    await this.context?.close();
+    await this.#close();
     const width = view.width ?? 1280;
     this.context = await (await launch()).newContext({
       viewport: { width, height: width < 600 ? 740 : 800 },
