@@ -72,7 +72,10 @@ where
         shared.bump();
         match then {
             Ok(None) => {}
-            Ok(Some(How::Reset)) => return (false, true),
+            Ok(Some(How::Reset)) => {
+                all_read(&mut to, &mut from).await;
+                return (false, true);
+            }
             Ok(Some(_)) => {
                 let _ = to.close().await;
                 return (false, false);
@@ -110,6 +113,22 @@ where
         std::future::pending::<()>().await;
     }
     Ok(fault)
+}
+
+/// Resolves when the peer has read all that was sent. A reset may destroy what the peer has not read yet; a pong proves that
+/// nothing is left.
+async fn all_read<S>(to: &mut SplitSink<WebSocketStream<S>, Message>, from: &mut SplitStream<WebSocketStream<S>>)
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+{
+    if to.send(Message::Ping(bytes::Bytes::new())).await.is_err() {
+        return;
+    }
+    while let Some(Ok(message)) = from.next().await {
+        if matches!(message, Message::Pong(_) | Message::Close(_)) {
+            return;
+        }
+    }
 }
 
 /// Resolves when the peer closes: `true` if by a reset.
