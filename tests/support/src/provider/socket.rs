@@ -117,8 +117,10 @@ where
 
 /// Resolves when the peer has read all that was sent. A reset may destroy what the peer has not read yet; a pong proves that
 /// nothing is left.
-async fn all_read<S>(to: &mut SplitSink<WebSocketStream<S>, Message>, from: &mut SplitStream<WebSocketStream<S>>)
-where
+async fn all_read<S>(
+    to: &mut SplitSink<WebSocketStream<S>, Message>,
+    from: &mut SplitStream<WebSocketStream<S>>,
+) where
     S: AsyncRead + AsyncWrite + Unpin,
 {
     if to.send(Message::Ping(bytes::Bytes::new())).await.is_err() {
