@@ -1,7 +1,7 @@
 //! Responses over a WebSocket, as OpenAI documents it (guide "WebSocket mode"): one turn at a time, events as messages,
 //! and the last response in the connection's own memory.
 
-use bytes::BytesMut;
+use bytes::{Bytes, BytesMut};
 use futures_util::stream::{SplitSink, SplitStream};
 use futures_util::{SinkExt as _, StreamExt as _};
 use serde_json::{Value, json};
@@ -123,7 +123,7 @@ async fn all_read<S>(
 ) where
     S: AsyncRead + AsyncWrite + Unpin,
 {
-    if to.send(Message::Ping(bytes::Bytes::new())).await.is_err() {
+    if to.send(Message::Ping(Bytes::new())).await.is_err() {
         return;
     }
     while let Some(Ok(message)) = from.next().await {
