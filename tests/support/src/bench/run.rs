@@ -18,7 +18,7 @@ use super::scenario::{
     streams,
 };
 use super::stats::Samples;
-use super::target::{Own, Target};
+use super::target::{BEFORE, Own, Target};
 use crate::relay::Relay;
 
 /// Rounds of a measurement under load; its median counts.
@@ -65,7 +65,7 @@ pub(super) async fn run(args: RunArgs) -> u8 {
         }
     }
     if let Some(program) = &args.before {
-        targets.push(Target::relay("before", Relay::at(program), &provider.url, &cores).await);
+        targets.push(Target::relay(BEFORE, Relay::at(program), &provider.url, &cores).await);
     }
     if let Some(checkout) = &args.worker {
         targets.push(Target::worker(checkout, &provider.url).await);

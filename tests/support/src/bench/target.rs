@@ -57,6 +57,9 @@ impl Drop for Nginx {
     }
 }
 
+/// The target that is the program of an earlier commit.
+pub(super) const BEFORE: &str = "before";
+
 impl Target {
     /// Any server at a URL.
     pub(super) fn at(name: &'static str, url: &str, key: &str, processes: Vec<u32>) -> Self {
@@ -122,7 +125,16 @@ impl Target {
             "name": "chat host", "platform": "openai", "chatOnly": true, "supportedModels": [CHAT_MODEL],
             "credentials": {"type": "apiKey", "apiKey": "sk-bench", "baseUrl": format!("{provider}/v1")},
         });
-        relay.add_account(&host).await;
+        let added = relay.admin().post("/admin/accounts", &host).await;
+        // A program of an earlier commit may not know such hosts: the rows that need one name its error.
+        if name == BEFORE && added.status >= 400 {
+            eprintln!(
+                "{name} refuses a host that only knows chat completions: {}",
+                added.status
+            );
+        } else {
+            added.expect(201);
+        }
         let key = key_with_every_limit(&relay).await;
         relay.terminate().await;
         let begin = Instant::now();
