@@ -6,7 +6,8 @@
 //! connection's [`ProviderLine`], over which the provider is asked if it offers WebSockets, too.
 //!
 //! Turns run one after the other. The connection is read meanwhile, so that a client that leaves ends its call. What
-//! it sends before its turn has ended waits, bounded ([`MOST_WAITING`]).
+//! it sends before its turn has ended waits, bounded ([`MOST_WAITING`]). What comes beyond is refused in its order, after
+//! the turns that wait, and ends the connection; no turn is cut off for it.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -209,6 +210,8 @@ impl Accepted {
             carried: Carried::default(),
             memory,
             waiting: VecDeque::new(),
+            has_dropped: false,
+            is_readable: true,
             is_ending: false,
         };
         let ends = connection.run(socket).await;
@@ -255,6 +258,10 @@ struct Connection {
     /// For the carried items.
     memory: Reservation,
     waiting: VecDeque<Received>,
+    /// Messages beyond [`MOST_WAITING`] came, and were dropped.
+    has_dropped: bool,
+    /// Nothing can be read after a message that is too large.
+    is_readable: bool,
     is_ending: bool,
 }
 
@@ -272,6 +279,16 @@ impl Connection {
     async fn step(&mut self, socket: &mut dyn Socket) -> Result<(), Ends> {
         let app = self.with.app.clone();
         let Some(received) = self.waiting.pop_front() else {
+            if self.has_dropped {
+                let why = format!(
+                    "More than {MOST_WAITING} messages waited for the turn before them. The others were dropped. Send a message when the turn before it has ended."
+                );
+                self.refuse(socket, &invalid(why)).await?;
+                return Err(Ends::With(
+                    Close::Policy,
+                    "too many messages before the end of a turn",
+                ));
+            }
             if self.is_ending {
                 return Err(Ends::With(Close::Away, "no other turn here, connect again"));
             }
@@ -305,12 +322,14 @@ impl Connection {
         match received {
             Received::Gone => return Err(Ends::Gone),
             Received::Ending => self.is_ending = true,
-            message if self.waiting.len() < MOST_WAITING => self.waiting.push_back(message),
-            _ => {
-                return Err(Ends::With(
-                    Close::Policy,
-                    "too many messages before the end of a turn",
-                ));
+            message => {
+                self.is_readable = message != Received::TooLarge;
+                // Dropped messages are read nevertheless: the edge would hold them in memory.
+                if self.has_dropped || self.waiting.len() >= MOST_WAITING {
+                    self.has_dropped = true;
+                } else {
+                    self.waiting.push_back(message);
+                }
             }
         }
         Ok(())
@@ -421,8 +440,7 @@ impl Connection {
     ) -> Result<T, Ends> {
         let mut future = std::pin::pin!(future);
         std::future::poll_fn(|context| {
-            // Nothing can be read after such a message.
-            while self.waiting.back() != Some(&Received::TooLarge) {
+            while self.is_readable {
                 let Poll::Ready(received) = socket.poll_receive(context) else {
                     break;
                 };

@@ -347,17 +347,43 @@ async fn turns_that_are_sent_at_once_run_one_after_the_other() {
     for _ in 0..3 {
         finished(&socket.rest().await);
     }
+    slots_are_free(&o.relay, &key).await;
+}
+
+#[tokio::test]
+async fn a_message_too_many_is_refused_after_those_that_wait() {
+    let o = with_a_key().await;
+    let key = o
+        .relay
+        .key("queued")
+        .set("concurrencyLimit", 1)
+        .set("concurrencyQueueSize", 5)
+        .set("concurrencyQueueTimeout", 60_000)
+        .create()
+        .await;
+    // Holds the key's only slot until it leaves.
+    let mut holder = Socket::open(&url(&o), &key.secret).await;
     let stalled = Script::openai("never").stall_after(2);
     o.provider.on(Route::Responses).next(stalled);
+    holder.send(&create(&json!("hi"))).await;
+    holder.frame().await;
+    let mut socket = Socket::open(&url(&o), &key.secret).await;
     for _ in 0..7 {
         socket.send(&create(&json!("hi"))).await;
     }
-    let code = loop {
-        if let Came::Closed(code) = socket.next().await {
-            break code;
-        }
-    };
-    assert_eq!(code, Some(1008));
+    socket.ping().await;
+    assert_eq!(socket.next().await, Came::Pong);
+    drop(holder);
+    for _ in 0..5 {
+        finished(&socket.rest().await);
+    }
+    let refused = socket.rest().await.remove(0);
+    assert_eq!(
+        (&refused["type"], &refused["status"]),
+        (&json!("error"), &json!(400)),
+        "{refused}"
+    );
+    assert_eq!(socket.closed().await, Some(1008));
     slots_are_free(&o.relay, &key).await;
 }
 
