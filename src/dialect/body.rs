@@ -15,12 +15,14 @@
 //! | [`coding`] | compressed bodies |
 //! | `edit` | edits in place |
 //! | [`form`] | forms with files |
+//! | `images` | images among the strings |
 //! | `surrogates` | escapes of unpaired surrogates |
 //! | [`tools`] | tools that the provider may run |
 
 pub mod coding;
 mod edit;
 pub mod form;
+mod images;
 mod quotes;
 mod surrogates;
 pub mod tools;
@@ -29,6 +31,7 @@ mod walk;
 use std::borrow::Cow;
 
 pub use self::edit::{Edit, patch};
+pub use self::images::Images;
 pub use self::surrogates::mended;
 
 use self::walk::Walk;
@@ -148,12 +151,14 @@ const FIELDS: [(&[u8], Field); 34] = [
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Fields {
     members: [Place; FIELDS.len()],
+    images: Images,
 }
 
 impl Default for Fields {
     fn default() -> Self {
         Self {
             members: [Place::default(); FIELDS.len()],
+            images: Images::default(),
         }
     }
 }
@@ -264,6 +269,7 @@ pub fn scan(body: &[u8]) -> Result<Fields, Malformed> {
         }
     }
     walk.space();
+    fields.images = walk.images;
     match walk.peek() {
         None => Ok(fields),
         Some(_) => Err(walk.error("unexpected text after the object")),
@@ -319,6 +325,11 @@ pub fn elements(array: &[u8]) -> Option<Vec<Span>> {
 }
 
 impl Fields {
+    /// The images in the body.
+    pub fn images(&self) -> Images {
+        self.images
+    }
+
     pub fn span(&self, field: Field) -> Option<Span> {
         self.member(field).map(|member| member.value)
     }

@@ -11,6 +11,8 @@
 //! | broke off, or ended without an end marker | partial | as reported, the output by its length |
 //! | was an error before any message | exact | none: nothing is billed |
 //!
+//! An input that no event reported is estimated by the flight, which knows the request.
+//!
 //! Four bytes count as one token, without the envelope of each frame: correct within a factor of two for English,
 //! too low for Chinese.
 

@@ -27,7 +27,7 @@ use tracing::{Instrument as _, Span};
 use super::headers::X_REQUEST_ID;
 use super::line::SocketTurn;
 use super::mask::StreamMask;
-use super::{refusal_writer, span};
+use super::{estimate, refusal_writer, span};
 use crate::app::App;
 use crate::dialect::body::Fields;
 use crate::dialect::call::{Call, request_id};
@@ -82,6 +82,8 @@ pub struct Flight {
     /// The account of the latest provider call.
     account: Option<Arc<LiveAccount>>,
     attempts: u32,
+    /// The estimated input of the latest provider call, tokens.
+    sent: u64,
     /// Reads the answer's usage; `None` if there is nothing to read.
     meter: Option<Meter>,
     /// Masks the account's secrets in the stream.
@@ -134,6 +136,7 @@ impl Flight {
             quota: Vec::new(),
             account: None,
             attempts: 0,
+            sent: 0,
             meter: None,
             mask: None,
             source: Source::default(),
@@ -243,6 +246,7 @@ impl Flight {
     /// Called before a provider call. From here on the call has a ledger event.
     pub(super) fn begin_attempt(&mut self, account: &Arc<LiveAccount>) {
         self.attempts += 1;
+        self.sent = estimate::input(&self.call);
         self.account = Some(account.clone());
         // The lease may already be old at a second attempt.
         let now = self.app.ports.clock.ticks();

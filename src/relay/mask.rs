@@ -13,7 +13,7 @@ use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use bytes::{Bytes, BytesMut};
 use http::HeaderMap;
 use memchr::memmem;
-use percent_encoding::utf8_percent_encode;
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde_json::Value;
 
 pub(super) use self::stream::StreamMask;
@@ -39,8 +39,8 @@ impl SecretMask {
             add_forms(&mut forms, &STANDARD.encode(&login));
             add_forms(&mut forms, &URL_SAFE_NO_PAD.encode(&login));
         }
-        // Longest first, because one may be a prefix of another.
-        forms.sort_by_key(|form| std::cmp::Reverse(form.len()));
+        // Longest first, because one may be a prefix of another. Equal ones are neighbours.
+        forms.sort_by(|one, other| other.len().cmp(&one.len()).then_with(|| one.cmp(other)));
         forms.dedup();
         Self(forms)
     }
@@ -215,32 +215,28 @@ fn add_forms(forms: &mut Vec<Vec<u8>>, secret: &str) {
         return;
     }
     forms.push(secret.as_bytes().to_vec());
-    let upper = percent::encoded(secret, COMPONENT);
-    let lower: String = utf8_percent_encode(secret, COMPONENT)
-        .map(|piece| match piece.strip_prefix('%') {
-            Some(_) => piece.to_ascii_lowercase(),
-            None => piece.to_owned(),
-        })
-        .collect();
+    // Encoders differ in the punctuation that they leave as it is.
+    for set in [COMPONENT, NON_ALPHANUMERIC] {
+        forms.push(percent::encoded(secret, set).into_bytes());
+        forms.push(percent_encoded_in_lower_case(secret, set).into_bytes());
+    }
     let json = Value::from(secret).to_string();
     let json = json.trim_matches('"');
     // Without the last characters, which depend on the bytes that follow in the encoded text.
     let whole = secret.get(..secret.len() - secret.len() % 3).unwrap_or(secret);
     let (base64, url) = (STANDARD.encode(whole), URL_SAFE_NO_PAD.encode(whole));
     let hex = hex::encode(secret);
-    for form in [
-        upper.as_str(),
-        &lower,
-        json,
-        &json.replace('/', "\\/"),
-        &base64,
-        &url,
-        &hex,
-    ] {
-        if form != secret {
-            forms.push(form.as_bytes().to_vec());
-        }
+    for form in [json, &json.replace('/', "\\/"), &base64, &url, &hex] {
+        forms.push(form.as_bytes().to_vec());
     }
+}
+
+fn percent_encoded_in_lower_case(secret: &str, set: &'static AsciiSet) -> String {
+    let pieces = utf8_percent_encode(secret, set).map(|piece| match piece.strip_prefix('%') {
+        Some(_) => piece.to_ascii_lowercase(),
+        None => piece.to_owned(),
+    });
+    pieces.collect()
 }
 
 #[cfg(test)]

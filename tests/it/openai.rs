@@ -206,7 +206,10 @@ async fn a_chat_that_asked_for_no_usage_is_estimated() {
     let o = with_a_key().await;
     let answer = o.chat().stream().send().await.good();
     assert!(answer.raw_text().ends_with("data: [DONE]\n\n"));
-    assert_eq!(o.entry().await["quality"], "estimated");
+    let entry = o.entry().await;
+    assert_eq!(entry["quality"], "estimated");
+    let sent = o.asked(Route::ChatCompletions).body.len() as u64;
+    assert_eq!(entry["tokens"]["input"], sent / 4, "{entry}");
 }
 
 #[tokio::test]

@@ -1,7 +1,7 @@
 //! Scans JSON values without parsing them.
 
 use super::quotes::Quotes;
-use super::{Malformed, Span};
+use super::{Images, Malformed, Span};
 
 /// Maximum nesting of a body. Its bits are kept on the stack; recursive parsers refuse less.
 pub const MOST_LEVELS: usize = 512;
@@ -10,6 +10,8 @@ pub(super) struct Walk<'a> {
     body: &'a [u8],
     at: usize,
     quotes: Quotes<'a>,
+    /// The images among the strings so far.
+    pub(super) images: Images,
 }
 
 /// One bit per open bracket: 1 for an object.
@@ -24,6 +26,7 @@ impl<'a> Walk<'a> {
             body,
             at: 0,
             quotes: Quotes::new(body),
+            images: Images::default(),
         }
     }
 
@@ -160,6 +163,9 @@ impl<'a> Walk<'a> {
                 at,
             }),
             _ => {
+                if end - start > super::images::SHORTEST {
+                    self.images.see(self.body.get(start + 1..end).unwrap_or_default());
+                }
                 self.at = end + 1;
                 Ok(())
             }

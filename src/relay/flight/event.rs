@@ -117,6 +117,7 @@ impl Flight {
                 if matches!(self.call.endpoint, Endpoint::Images(_)) {
                     self.expected_images(&mut measured);
                 }
+                self.add_unreported_input(&mut measured);
                 let model = measured.model.unwrap_or(asked);
                 let platform = self.plan.platform();
                 let bill = self.app.prices().bill(

@@ -4,8 +4,9 @@
 //! bills both.
 
 use super::Flight;
-use crate::dialect::call::Call;
+use crate::dialect::call::{Call, Endpoint};
 use crate::dialect::meter::{Measurement, Meter};
+use crate::dialect::origin::Kind;
 use crate::model::charge::Charge;
 use crate::model::money::MicroUsd;
 use crate::model::price::Bill;
@@ -81,8 +82,9 @@ impl Flight {
             return;
         };
         let ended = meter.ended();
-        let measured = meter.finish(ended);
+        let mut measured = meter.finish(ended);
         if used_anything(&measured) {
+            self.add_unreported_input(&mut measured);
             // Figures of an answer that broke off may be incomplete.
             let quality = if ended { measured.quality } else { Quality::Partial };
             let model = measured.model.unwrap_or_else(|| self.asked().to_owned());
@@ -95,6 +97,18 @@ impl Flight {
                 tokens,
                 is_reported: false,
             });
+        }
+    }
+
+    /// Adds the estimated input to a generated answer that ended without any figure of it: OpenAI reports usage only at
+    /// the end, and Chat Completions only if asked. The provider bills it, so leaving early must not be free. The input
+    /// of a response that goes on in the background is charged when it is retrieved.
+    pub(super) fn add_unreported_input(&self, measured: &mut Measurement) {
+        let generates = self.call.endpoint.takes_slot() && !matches!(self.call.endpoint, Endpoint::Images(_));
+        let is_unreported = measured.quality != Quality::Exact && measured.tokens.prompt() == 0;
+        let is_paid_later = self.made.iter().any(|made| made.kind == Kind::Unpaid);
+        if generates && is_unreported && !is_paid_later && measured.error.is_none() {
+            measured.tokens.input = self.sent;
         }
     }
 

@@ -55,6 +55,8 @@ fn every_form_of_every_secret_is_hidden() {
         &hex::encode(REFRESH),
         "sk-ant-api03%2FAB%2Bcd%3D%3D%22x",
         "sk-ant-api03%2fAB%2bcd%3d%3d%22x",
+        "sk%2Dant%2Dapi03%2FAB%2Bcd%3D%3D%22x",
+        "sk%2dant%2dapi03%2fAB%2bcd%3d%3d%22x",
         "sk-ant-api03/AB+cd==\\\"x",
         "sk-ant-api03\\/AB+cd==\\\"x",
         &STANDARD.encode("short:proxy-password"),

@@ -2,11 +2,11 @@
 
 use std::io::Write as _;
 
-use crs_support::client::Call;
+use crs_support::client::{Call, Client};
 use crs_support::provider::{Route, Script};
 use serde_json::{Value, json};
 
-use super::{Costs, micro_usd, ready};
+use super::{Costs, entries, micro_usd, ready};
 
 /// The words of the answer come without an end: this many bytes of them are there before the cut.
 const WORDS: usize = 3_000;
@@ -38,8 +38,8 @@ struct Case {
     call: fn(&Costs) -> Call,
     content_type: &'static str,
     text: String,
-    /// As the answer names them before it breaks off.
-    input: u64,
+    /// As the answer names them before it breaks off. `None`: by the length of the request.
+    input: Option<u64>,
     /// `None`: by the length of what came.
     output: Option<u64>,
 }
@@ -80,7 +80,7 @@ fn cases() -> Vec<Case> {
             text: format!(
                 r#"{{"id":"msg_1","type":"message","role":"assistant","model":"claude-sonnet-4-5","usage":{{"input_tokens":1000,"output_tokens":900}},"content":[{{"type":"text","text":"{words}"#
             ),
-            input: 1000,
+            input: Some(1000),
             output: Some(900),
         },
         Case {
@@ -91,7 +91,7 @@ fn cases() -> Vec<Case> {
             text: format!(
                 r#"{{"id":"msg_1","type":"message","role":"assistant","model":"claude-sonnet-4-5","content":[{{"type":"text","text":"{words}"#
             ),
-            input: 0,
+            input: None,
             output: None,
         },
         Case {
@@ -100,7 +100,7 @@ fn cases() -> Vec<Case> {
             call: |c| messages(c).stream(),
             content_type: EVENTS,
             text: [event(&claude_start), event(&claude_block), event(&claude_delta)].concat(),
-            input: 1000,
+            input: Some(1000),
             output: None,
         },
         Case {
@@ -111,7 +111,7 @@ fn cases() -> Vec<Case> {
             text: format!(
                 r#"{{"id":"resp_1","object":"response","status":"completed","model":"gpt-5.4","usage":{{"input_tokens":1000,"output_tokens":900,"total_tokens":1900}},"output":[{{"type":"message","content":[{{"type":"output_text","text":"{words}"#
             ),
-            input: 1000,
+            input: Some(1000),
             output: Some(900),
         },
         Case {
@@ -120,7 +120,7 @@ fn cases() -> Vec<Case> {
             call: |c| responses(c).stream(),
             content_type: EVENTS,
             text: [event(&openai_start), event(&openai_delta)].concat(),
-            input: 0,
+            input: None,
             output: None,
         },
         Case {
@@ -131,7 +131,7 @@ fn cases() -> Vec<Case> {
             text: format!(
                 r#"{{"modelVersion":"gemini-2.5-flash","usageMetadata":{{"promptTokenCount":1000,"candidatesTokenCount":900,"totalTokenCount":1900}},"candidates":[{{"content":{{"role":"model","parts":[{{"text":"{words}"#
             ),
-            input: 1000,
+            input: Some(1000),
             output: Some(900),
         },
         Case {
@@ -140,7 +140,7 @@ fn cases() -> Vec<Case> {
             call: |c| c.gemini_stream("gemini-2.5-flash"),
             content_type: EVENTS,
             text: event(&gemini_piece),
-            input: 1000,
+            input: Some(1000),
             output: Some(900),
         },
     ]
@@ -166,7 +166,9 @@ async fn a_compressed_answer_that_is_cut_is_billed_by_what_came() {
         let entry = c.newest(at + 1).await;
         assert_eq!(entry["quality"], "partial", "{}: {entry}", case.name);
         assert!(micro_usd(&entry["cost"]) > 0, "{}: {entry}", case.name);
-        assert_eq!(entry["tokens"]["input"], case.input, "{}: {entry}", case.name);
+        let sent = c.provider.requests().last().expect("a request").body.len() as u64;
+        let input = case.input.unwrap_or(sent / 4);
+        assert_eq!(entry["tokens"]["input"], input, "{}: {entry}", case.name);
         let output = entry["tokens"]["output"].as_u64().expect("a number");
         match case.output {
             Some(named) => assert_eq!(output, named, "{}: {entry}", case.name),
@@ -199,4 +201,41 @@ async fn a_cut_compressed_answer_is_billed_beside_the_one_in_its_place() {
         (&json!("partial"), &json!(2000), &json!(1000), 6_000 + 15_000),
         "{entry}"
     );
+}
+
+#[tokio::test]
+async fn a_stream_that_never_names_its_usage_still_counts_its_input() {
+    let c = ready().await;
+    let key = c.relay.key("small").set("dailyCostLimit", 0.05).create().await;
+    let ask = |content: Value| {
+        Client::new(&format!("{}/openai", c.relay.url()))
+            .with_bearer(&key.secret)
+            .call("POST", "/responses")
+            .json(
+                &json!({ "model": "gpt-5.4", "stream": true, "max_output_tokens": 10,
+                "input": [{ "role": "user", "content": content }] }),
+            )
+    };
+    let words = json!({ "type": "input_text", "text": "w".repeat(4_000) });
+    let picture = format!("data:image/png;base64,iVBORw0KGgo{}", "A".repeat(400_000));
+    let image = json!({ "type": "input_image", "image_url": picture });
+    for content in [json!([words]), json!([words, image])] {
+        c.provider
+            .on(Route::Responses)
+            .next(Script::openai("hi").end_after(3));
+        ask(content).send().await;
+    }
+    let records = entries(&c.relay, 2).await;
+    let input = |at: usize| records[at]["tokens"]["input"].as_u64().expect("a number");
+    assert!((1_000..1_100).contains(&input(1)), "{records:?}");
+    // A picture's bytes are not its tokens.
+    assert!((2_600..2_700).contains(&input(0)), "{records:?}");
+    // 40,000 tokens at 2.50 USD per million are more than the key's day, although nobody read the answer.
+    let long = json!([{ "type": "input_text", "text": "w".repeat(160_000) }]);
+    c.provider
+        .on(Route::Responses)
+        .next(Script::openai("hi").end_after(3));
+    ask(long.clone()).send().await;
+    c.newest(3).await;
+    assert_eq!(ask(long).send().await.status, 429);
 }
