@@ -43,6 +43,7 @@ mod calendar;
 mod calls;
 mod command;
 mod ended;
+mod kept;
 pub mod money;
 mod news;
 mod permission;
@@ -65,6 +66,7 @@ pub use self::policy::{KeyPolicy, Limits, ModelMode, QueuePolicy, Service};
 use self::calendar::Calendar;
 use self::calls::{Hold, LOST_WAIT_MS, Note};
 use self::ended::EndedCalls;
+use self::kept::Kept;
 use self::news::Reader;
 use self::queue::Queue;
 use self::spend::{Reservations, Spend};
@@ -88,6 +90,7 @@ pub struct Gate {
     /// The key's first use, until the store has it.
     activated: Option<Millis>,
     leases: Leases<Hold>,
+    kept: Leases<Kept>,
     ended: EndedCalls,
     queue: Queue,
     #[serde(skip)]
@@ -127,8 +130,8 @@ impl Gate {
     }
 
     /// Whether the host can forget this gate without loss: the store has no such key, no call holds anything or
-    /// waits, and the store has all events. (If the key is restored, its window begins anew; its spending is in the
-    /// ledger.)
+    /// waits, and the store has all events. (If the key is restored, its window begins anew, and nothing is reserved
+    /// for its responses in the background; its spending is in the ledger.)
     pub fn is_over(&self) -> bool {
         self.record.is_none()
             && self.freshness.known()
@@ -206,7 +209,9 @@ impl Gate {
     fn reserved(&self, now: Millis) -> Reservations {
         let held = self.leases.iter().map(|(_, lease)| &lease.what);
         let calls = held.map(|held| (held.rounds, held.reserved, held.opus));
-        self.spend.reserved(now, calls)
+        let kept = self.kept.iter().map(|(_, lease)| &lease.what);
+        let kept = kept.map(|kept| (kept.rounds, kept.reserved, kept.opus));
+        self.spend.reserved(now, calls.chain(kept))
     }
 
     fn snapshot(&self, now: Millis) -> Snapshot {
@@ -238,6 +243,7 @@ impl Gate {
 
     fn set_back(&mut self, now: Millis) {
         self.leases.set_back(now);
+        self.kept.set_back(now);
         self.ended.set_back(now);
         self.queue.set_back(now);
         if let Some(reader) = &mut self.reader {
@@ -252,6 +258,7 @@ impl Gate {
         }
         self.effects.head();
         self.effects.rows.extend(self.leases.calls().map(Row::Lease));
+        self.effects.rows.extend(self.kept.calls().map(Row::Kept));
         self.effects.rows.extend(self.ended.calls().map(Row::Ended));
         self.effects.rows.extend(self.queue.turns().map(Row::Waiter));
     }
@@ -270,6 +277,7 @@ impl Gate {
                 }
             }
             Command::Settle { call, event, usage } => self.settle(now, call, event, usage),
+            Command::Keep { call, kept, ttl_ms } => self.keep(now, call, kept, ttl_ms),
             Command::Cancel { call } => self.cancel(now, call),
             Command::Release { call } => {
                 if let Some(held) = self.free(call) {

@@ -15,6 +15,8 @@ pub enum Row {
     Lease(CallId),
     /// A call whose lease in a gate ended before the call was settled.
     Ended(CallId),
+    /// A reservation of a gate for work that goes on after its call.
+    Kept(CallId),
     /// A call that waits at a gate, by its turn.
     Waiter(u64),
     /// An account of a pool, by its number.
@@ -61,6 +63,7 @@ impl fmt::Display for Row {
             Self::Head => f.write_str("head"),
             Self::Lease(call) => write!(f, "lease:{:032x}", call.0),
             Self::Ended(call) => write!(f, "ended:{:032x}", call.0),
+            Self::Kept(call) => write!(f, "kept:{:032x}", call.0),
             // Zero-padded, so that sorting as text keeps the order.
             Self::Waiter(turn) => write!(f, "waiter:{turn:020}"),
             Self::Account(number) => write!(f, "account:{number}"),
@@ -84,6 +87,7 @@ impl std::str::FromStr for Row {
         match kind {
             "lease" => call(rest).map(Self::Lease),
             "ended" => call(rest).map(Self::Ended),
+            "kept" => call(rest).map(Self::Kept),
             "waiter" => rest.parse().ok().map(Self::Waiter),
             "account" => rest.parse().ok().map(Self::Account),
             "errors" => rest.parse().ok().map(Self::Errors),
@@ -140,6 +144,7 @@ mod tests {
             Row::Lease(CallId(7)),
             Row::Lease(CallId(u128::MAX)),
             Row::Ended(CallId(7)),
+            Row::Kept(CallId(7)),
             Row::Waiter(5),
             Row::Account(3),
             Row::Errors(3),

@@ -450,11 +450,23 @@ impl Flight {
                 &self.span,
                 handover::cancel(&self.app, &self.call.key, self.call.id),
             ),
-            GateState::Granted => detach(
-                &self.app,
-                &self.span,
-                handover::settle(&self.app, &self.call, event),
-            ),
+            GateState::Granted => {
+                let kept = self.keep_reservation();
+                let settled = handover::settle(&self.app, &self.call, event);
+                match kept {
+                    None => detach(&self.app, &self.span, settled),
+                    Some(keep) => {
+                        let (app, key) = (self.app.clone(), self.call.key.clone());
+                        let kept = async move {
+                            if let Err(away) = app.ports.gates.gate(&key, keep).await {
+                                tracing::warn!(error = %away, "a response in the background has no reservation");
+                            }
+                            settled.await;
+                        };
+                        detach(&self.app, &self.span, kept);
+                    }
+                }
+            }
         }
     }
 }

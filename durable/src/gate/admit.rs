@@ -70,7 +70,9 @@ impl Gate {
         let Some(policy) = self.record.clone() else {
             return Reply::NeedPolicy;
         };
-        if self.runs(admit.call) {
+        if self.kept.get(admit.call).is_some() {
+            // Its settlement follows.
+        } else if self.runs(admit.call) {
             self.renew(now, admit.call, admit.ttl_ms, None);
         } else if admit.metered() {
             // Its lease may have ended while the gate was unreachable: it was counted when it was admitted.

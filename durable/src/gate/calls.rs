@@ -110,7 +110,8 @@ impl Gate {
         // The lease entitles the call to be counted, so a second settlement finds none and counts nothing.
         let admitted = held.filter(|held| !held.offered).map(|held| held.rounds);
         let late = self.ended.take(call, &mut self.effects.rows);
-        if let (Some(rounds), Some(usage)) = (admitted.or(late), usage)
+        let kept = self.take_kept(call);
+        if let (Some(rounds), Some(usage)) = (admitted.or(late).or(kept), usage)
             && (usage.tokens > 0 || usage.cost > 0)
         {
             self.spend.settle(now, rounds, &usage);
@@ -145,6 +146,7 @@ impl Gate {
     /// Frees leases that have ended. Those calls never settled, so their notes become their events.
     pub(super) fn sweep(&mut self, now: Millis) {
         self.ended.sweep(now, &mut self.effects.rows);
+        self.sweep_kept(now);
         for (turn, waiter) in self.queue.sweep(now) {
             self.effects.rows.push(Row::Waiter(turn));
             self.effects.wake.push(waiter.call);

@@ -35,6 +35,15 @@ pub enum Command {
         #[serde(default)]
         usage: Option<Usage>,
     },
+    /// The provider goes on with the call's work after its answer. The reservation passes to `kept`, which holds no
+    /// slot, needs no renewal and outlives the host's death; whoever learns the usage settles `kept`, after an `Admit`
+    /// as `granted` for the case that the reservation has ended. Nothing changes if the call does not run or if `kept`
+    /// is there already, so the command may be repeated.
+    Keep {
+        call: CallId,
+        kept: CallId,
+        ttl_ms: u64,
+    },
     /// The call will not run: its client left while it waited, or before the reply with its grant arrived. It gives
     /// up its place or its slot, and no request is counted.
     Cancel {

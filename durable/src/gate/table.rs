@@ -1,5 +1,5 @@
 //! The gate as rows of a table: its head, and one row for each lease, each waiting call, each call whose lease ended
-//! unsettled, and each event.
+//! unsettled, each reservation for work that goes on, and each event.
 
 use std::sync::Arc;
 
@@ -40,6 +40,7 @@ impl RowMachine for Gate {
             }),
             Row::Lease(call) => self.leases.get(call).and_then(rows::text),
             Row::Ended(call) => self.ended.get(call).and_then(rows::text),
+            Row::Kept(call) => self.kept.get(call).and_then(rows::text),
             Row::Waiter(turn) => self.queue.get(turn).and_then(rows::text),
             Row::Event(number) => self.outbox.entry(number).and_then(rows::text),
             Row::Account(_) | Row::Errors(_) | Row::Session(_) | Row::Origin(_) | Row::Elsewhere(_) => None,
@@ -50,6 +51,7 @@ impl RowMachine for Gate {
         std::iter::once(Row::Head)
             .chain(self.leases.calls().map(Row::Lease))
             .chain(self.ended.calls().map(Row::Ended))
+            .chain(self.kept.calls().map(Row::Kept))
             .chain(self.queue.turns().map(Row::Waiter))
             .chain(self.outbox.numbers().map(Row::Event))
             .collect()
@@ -73,6 +75,12 @@ impl RowMachine for Gate {
                 }
             }
             Row::Ended(call) => self.ended.put_row(call, text.and_then(rows::read)),
+            Row::Kept(call) => {
+                self.kept.free(call);
+                if let Some(kept) = text.and_then(rows::read) {
+                    self.kept.put(call, kept);
+                }
+            }
             Row::Waiter(turn) => {
                 let before = self.queue.put_row(turn, text.and_then(rows::read));
                 woken.extend(before);

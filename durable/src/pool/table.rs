@@ -32,7 +32,7 @@ impl RowMachine for Pool {
             Row::Session(session) => self.sessions.binding(session).as_ref().and_then(rows::text),
             Row::Origin(origin) => self.origins.binding(origin).as_ref().and_then(rows::text),
             Row::Elsewhere(session) => self.elsewhere.binding(session).as_ref().and_then(rows::text),
-            Row::Event(_) | Row::Ended(_) | Row::Waiter(_) => None,
+            Row::Event(_) | Row::Ended(_) | Row::Kept(_) | Row::Waiter(_) => None,
         }
     }
 
@@ -88,7 +88,7 @@ impl RowMachine for Pool {
                         pool.errors.insert(number, errors);
                     }
                 }
-                Row::Event(_) | Row::Ended(_) | Row::Waiter(_) => {}
+                Row::Event(_) | Row::Ended(_) | Row::Kept(_) | Row::Waiter(_) => {}
             }
         }
         pool.count();
@@ -126,7 +126,7 @@ impl RowMachine for Pool {
                 Some(binding) => self.elsewhere.restore(session, binding),
                 None => _ = self.elsewhere.drop(session),
             },
-            Row::Event(_) | Row::Ended(_) | Row::Waiter(_) => {}
+            Row::Event(_) | Row::Ended(_) | Row::Kept(_) | Row::Waiter(_) => {}
         }
     }
 }

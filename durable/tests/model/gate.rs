@@ -72,10 +72,8 @@ fn sound(before: &Snapshot, after: &Snapshot, command: &Command) {
             .any(|waiter| stay(&waiter))
     );
     let cost = |lease: &LeaseSnapshot| lease.reserved.cost;
-    assert_eq!(
-        after.spent[MoneyLimit::Total].reserved,
-        after.leases.iter().map(cost).sum::<u64>()
-    );
+    // The rest is for work that goes on after its call.
+    assert!(after.spent[MoneyLimit::Total].reserved >= after.leases.iter().map(cost).sum::<u64>());
     assert!(
         after
             .leases

@@ -1,16 +1,17 @@
 //! Charges the usage of responses that were made in the background.
 //!
 //! The call that creates such a response is answered before there is usage, so the pool remembers the response as
-//! unpaid, beside its account. Whichever call retrieves it complete (or cancels it) first claims that mark and is
-//! charged with the usage; later ones claim nothing and are free, like those of a response that was charged when
-//! it was made. A response that nobody retrieves is not charged.
+//! unpaid, beside its account, and the gate keeps the call's reservation ([`KEPT_MS`]) under an id that follows from
+//! the response's ([`kept_as`]). Whichever call retrieves it complete (or cancels it) first claims that mark and is
+//! charged with the usage, in place of the reservation; later ones claim nothing and are free, like those of a response
+//! that was charged when it was made. A response that nobody retrieves is not charged.
 //!
-//! A retrieval takes no slot and no limit stops it, so the gate learns of the usage afterwards.
+//! A retrieval takes no slot and no limit stops it.
 
 use std::future::Future;
 
 use crs_durable::gate::{self, Estimate};
-use crs_durable::pool;
+use crs_durable::{CallId, pool};
 
 use super::{Flight, handover};
 use crate::dialect::meter::Measurement;
@@ -18,12 +19,35 @@ use crate::dialect::origin::{Kind, Reference};
 use crate::model::money::MicroUsd;
 use crate::model::usage::{LedgerEvent, Quality, Tokens};
 
+/// How long the estimate of a response in the background stays reserved, milliseconds. Most are done by then, and
+/// one that nobody retrieves must not block its key for long.
+const KEPT_MS: u64 = 3_600_000;
+
+/// The gate's id for the reservation of the response with this mark.
+fn kept_as(mark: u64) -> CallId {
+    CallId(mark.into())
+}
+
 impl Flight {
-    /// The mark to claim for the usage of this answer. If it shows no final usage, there is nothing to charge.
+    /// Has the gate keep the call's reservation if its response goes on in the background. To be sent before the
+    /// call settles.
+    pub(super) fn keep_reservation(&self) -> Option<gate::Command> {
+        let made = self.made.iter().filter(|_| self.served);
+        let mark = made
+            .filter(|made| made.kind == Kind::Unpaid)
+            .map(|made| made.origin(&self.call.key).id)
+            .next()?;
+        Some(gate::Command::Keep {
+            call: self.call.id,
+            kept: kept_as(mark),
+            ttl_ms: KEPT_MS,
+        })
+    }
+
+    /// The mark to claim for the usage of this answer. As long as the response is not done, there is nothing to charge.
     pub(super) fn unpaid_mark(&self, measured: &mut Measurement) -> Option<u64> {
-        let is_final = measured.stop_reason.is_some()
-            && measured.quality != Quality::Partial
-            && measured.tokens != Tokens::default();
+        // One that failed may have no usage. Its reservation ends all the same.
+        let is_final = measured.stop_reason.is_some() && measured.quality != Quality::Partial;
         if !is_final {
             (measured.tokens, measured.terms) = Default::default();
             measured.quality = Quality::Exact;
@@ -42,7 +66,7 @@ pub(super) fn settle(
     mut event: LedgerEvent,
     report: Option<pool::Report>,
 ) -> impl Future<Output = ()> + Send + use<> {
-    let (app, call) = (flight.app.clone(), flight.call.translated(flight.call.endpoint));
+    let (app, mut call) = (flight.app.clone(), flight.call.translated(flight.call.endpoint));
     let (platform, service) = (flight.plan.platform(), flight.plan.service());
     async move {
         let tell = |command| app.ports.gates.pool(platform, command);
@@ -59,6 +83,8 @@ pub(super) fn settle(
             }
         };
         if known {
+            call.id = kept_as(mark);
+            // Its reservation may have ended.
             let counts = gate::Command::Admit(gate::Admit {
                 call: call.id,
                 service,

@@ -1,6 +1,7 @@
 //! Stored responses of OpenAI: read, cancelled and deleted at the account that made them.
 
 use crs_support::client::Client;
+use crs_support::eventually;
 use crs_support::provider::{OpenAiAnswer, Route, Script};
 use serde_json::{Value, json};
 
@@ -119,23 +120,56 @@ async fn a_stored_response_that_is_streamed_passes_as_it_comes() {
     assert_eq!(costs.iter().filter(|cost| **cost > 0).count(), 1, "{entries:?}");
 }
 
+/// Answers with the response `resp_background` in this state.
+fn background(status: &'static str) -> Script {
+    Script::decide(move |request| {
+        let mut whole = OpenAiAnswer::text("made").response(request);
+        whole["id"] = "resp_background".into();
+        whole["model"] = "gpt-5".into();
+        whole["status"] = status.into();
+        whole["background"] = true.into();
+        if status != "completed" {
+            (whole["usage"], whole["output"]) = (Value::Null, json!([]));
+        }
+        Script::json(whole)
+    })
+}
+
+#[tokio::test]
+async fn a_background_response_holds_its_estimate_until_it_is_there() {
+    let o = with_a_key().await;
+    // Half more than the estimate: 4,096 tokens at 10 USD a million.
+    let key = o.relay.key("bounded").set("totalCostLimit", 0.06).create().await;
+    let client = o.with(&key.secret);
+    let call = json!({ "model": "gpt-5", "background": true, "input": "think" });
+    let create = async || {
+        o.provider.on(Route::Responses).answer(background("queued"));
+        client.call("POST", "/responses").json(&call).send().await
+    };
+    let reserves = async |expected: bool| {
+        eventually("the reservation", async || {
+            let shown = o.relay.admin().get(&format!("/admin/api-keys/{}", key.id)).await;
+            let reserved = micro_usd(&shown.good().json()["spend"]["total"]["reserved"]);
+            ((reserved > 40_000) == expected).then_some(())
+        })
+        .await;
+    };
+    for end in ["completed", "failed"] {
+        create().await.good();
+        o.settled().await;
+        reserves(true).await;
+        create().await.expect(429);
+        o.provider.on(Route::StoredResponse).answer(background(end));
+        client.get("/responses/resp_background").await.good();
+        reserves(false).await;
+    }
+    create().await.good();
+}
+
 #[tokio::test]
 async fn a_background_response_is_charged_once_when_it_is_there() {
     let o = with_a_key().await;
-    let is = |status: &'static str| {
-        Script::decide(move |request| {
-            let mut whole = OpenAiAnswer::text("made").response(request);
-            whole["id"] = "resp_background".into();
-            whole["model"] = "gpt-5".into();
-            whole["status"] = status.into();
-            whole["background"] = true.into();
-            if status != "completed" {
-                (whole["usage"], whole["output"]) = (Value::Null, json!([]));
-            }
-            Script::json(whole)
-        })
-    };
-    o.provider.on(Route::Responses).answer(is("queued"));
+    o.provider.on(Route::Responses).answer(background("queued"));
     let call = json!({ "model": "gpt-5", "background": true, "input": "think" });
     o.client
         .call("POST", "/responses")
@@ -145,7 +179,7 @@ async fn a_background_response_is_charged_once_when_it_is_there() {
         .good();
     o.settled().await;
     let retrieved = async |status| {
-        o.provider.on(Route::StoredResponse).answer(is(status));
+        o.provider.on(Route::StoredResponse).answer(background(status));
         let answer = o.client.get("/responses/resp_background").await.good().json();
         assert_eq!(answer["status"], status);
         o.settled().await;

@@ -208,3 +208,71 @@ fn a_call_that_the_operator_ends_hears_of_it_when_it_renews() {
         Reply::Ended(CallEnd::KeyGone)
     );
 }
+
+const HOUR: u64 = 3_600_000;
+
+fn keep() -> Command {
+    Command::Keep {
+        call: CallId(1),
+        kept: CallId(70),
+        ttl_ms: HOUR,
+    }
+}
+
+#[test]
+fn work_that_goes_on_stays_reserved_until_its_usage_is_known() {
+    let mut gate = gate(no_limits());
+    gate.granted(T, ask_for(1, 10));
+    // A repeated command changes nothing.
+    for _ in 0..2 {
+        assert_eq!(gate.say(T, keep()), Reply::Done);
+    }
+    gate.say(T, settle_at(1, 0));
+    assert_eq!(gate.reserved_now(T + HOUR - 1), [10, 10, 0, 10]);
+    assert_eq!(gate.leases(T), [], "it is no running call");
+    gate.say(T + HOUR - 1, settle_at(70, 30));
+    assert_eq!(gate.reserved_now(T + HOUR - 1), [0; 4]);
+    assert_eq!(gate.spent(T + HOUR - 1)[3], 30);
+}
+
+#[test]
+fn work_that_goes_on_outlives_the_host_but_not_its_time() {
+    let mut gate = gate(no_limits());
+    gate.granted(T, ask_for(1, 10));
+    gate.say(T, keep());
+    let mut gate = gate.resumed();
+    gate.learns(T, Some(no_limits()));
+    assert_eq!(gate.reserved_now(T)[3], 10);
+    assert_eq!(gate.reserved_now(T + HOUR)[3], 0);
+    // Its usage still counts, once.
+    gate.granted(T + HOUR, ask_for(70, 0));
+    for _ in 0..2 {
+        gate.say(T + HOUR, settle_at(70, 30));
+    }
+    assert_eq!(gate.spent(T + HOUR)[3], 30);
+}
+
+#[test]
+fn only_a_running_call_leaves_work_behind_and_it_counts_no_request() {
+    let mut gate = limited(Limits {
+        rate_limit_window_minutes: 60,
+        rate_limit_requests: 5,
+        ..Limits::default()
+    });
+    gate.say(T, keep());
+    assert_eq!(gate.leases(T), []);
+    gate.granted(T, ask_for(1, 10));
+    gate.say(T, keep());
+    gate.say(T, settle_at(1, 0));
+    let granted = Admit {
+        granted: true,
+        ..ask_for(70, 0)
+    };
+    gate.say(T, Command::Admit(granted));
+    gate.say(T, settle_at(70, 7));
+    let window = gate.shown(T).window.unwrap();
+    assert_eq!(
+        (window.requests, window.reserved.cost, window.used.cost),
+        (1, 0, 7)
+    );
+}

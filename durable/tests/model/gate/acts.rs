@@ -196,6 +196,7 @@ pub(super) fn events() -> impl Strategy<Value = Event> {
         6 => (calls(), ttls()).prop_map(|(call, ttl_ms)| Act::Say(Command::Renew { call, ttl_ms, note: None })),
         14 => settles().prop_map(Act::Say),
         4 => calls().prop_map(|call| Act::Say(Command::Cancel { call })),
+        4 => (calls(), calls(), ttls()).prop_map(|(call, kept, ttl_ms)| Act::Say(Command::Keep { call, kept, ttl_ms })),
         2 => calls().prop_map(|call| Act::Say(Command::Release { call })),
         1 => Just(Act::Say(Command::Snapshot)),
         1 => Just(Act::Say(Command::Invalidate)),

@@ -46,6 +46,14 @@ struct Window {
     used: Vec<Usage>,
 }
 
+/// Work that goes on after its call.
+#[derive(Clone, Debug)]
+struct Kept {
+    reserved: Estimate,
+    opus: bool,
+    rounds: Rounds,
+}
+
 /// A day, a week or a month.
 #[derive(Clone, Debug, Default)]
 struct Period {
@@ -66,6 +74,7 @@ pub(super) struct Plain {
     stale: bool,
     activated: Option<Millis>,
     leases: Leases<Held>,
+    kept: Leases<Kept>,
     ended: Vec<(CallId, Rounds, End)>,
     /// Of those, and of others, the ones that the operator freed last.
     released: BTreeSet<CallId>,
@@ -161,6 +170,7 @@ impl Plain {
             stale: false,
             activated: None,
             leases: Leases(vec![]),
+            kept: Leases(vec![]),
             ended: vec![],
             released: BTreeSet::new(),
             waiters: vec![],
@@ -234,6 +244,7 @@ impl Plain {
             }
         }
         self.ended.retain(|(_, _, end)| now < end.until);
+        self.kept.begin(now, set_back);
         for waiter in self.waiters.extract_if(.., |waiter| waiter.end.until <= now) {
             self.woken.push(waiter.call);
         }
@@ -334,19 +345,23 @@ impl Plain {
         self.window.as_ref().filter(|window| now < window.end.until)
     }
 
-    /// Estimates of the calls that `of` names.
-    fn reserved(&self, of: impl Fn(&Held) -> bool) -> Estimate {
+    /// Estimates of the calls that `of` names, by their periods and model.
+    fn reserved(&self, of: impl Fn(Rounds, bool) -> bool) -> Estimate {
+        let held = self.leases.0.iter().map(|lease| &lease.what);
+        let held = held.map(|held| (held.rounds, held.opus, held.reserved));
+        let kept = self.kept.0.iter().map(|lease| &lease.what);
+        let kept = kept.map(|kept| (kept.rounds, kept.opus, kept.reserved));
         let mut sum = Estimate::default();
-        for lease in self.leases.0.iter().filter(|lease| of(&lease.what)) {
-            sum.tokens += lease.what.reserved.tokens;
-            sum.cost += lease.what.reserved.cost;
+        for (_, _, reserved) in held.chain(kept).filter(|(rounds, opus, _)| of(*rounds, *opus)) {
+            sum.tokens += reserved.tokens;
+            sum.cost += reserved.cost;
         }
         sum
     }
 
     fn in_window(&self, now: Millis) -> Estimate {
         let round = self.live(now).map(|window| window.round);
-        self.reserved(|held| Some(held.rounds.0) == round)
+        self.reserved(|rounds, _| Some(rounds.0) == round)
     }
 
     /// Whether a call that was admitted then counts for the limit now.
@@ -357,7 +372,7 @@ impl Plain {
 
     /// What is reserved of the limit.
     fn held_of(&self, limit: MoneyLimit) -> u64 {
-        self.reserved(|held| self.counts(limit, held.rounds, held.opus))
+        self.reserved(|rounds, opus| self.counts(limit, rounds, opus))
             .cost
     }
 
@@ -383,6 +398,20 @@ impl Plain {
         {
             window.requests -= 1;
         }
+    }
+
+    fn keep(&mut self, now: Millis, call: CallId, kept: CallId, ttl_ms: u64) {
+        if !self.runs(call) || self.kept.get(kept).is_some() {
+            return;
+        }
+        let running = self.leases.0.iter_mut().find(|lease| lease.call == call);
+        let held = &mut running.expect("it runs").what;
+        let what = Kept {
+            reserved: std::mem::take(&mut held.reserved),
+            opus: held.opus,
+            rounds: held.rounds,
+        };
+        self.kept.put_unswept(&self.clock, now, kept, ttl_ms, what);
     }
 
     /// As if the lease's time were up.
@@ -424,7 +453,9 @@ impl Plain {
             .find(|(other, _, _)| *other == call)
             .map(|(_, rounds, _)| *rounds);
         self.ended.retain(|(other, _, _)| *other != call);
-        let (Some(rounds), Some(usage)) = (lease.map(|lease| lease.what.rounds).or(late), usage) else {
+        let kept = self.kept.free(call).map(|lease| lease.what.rounds);
+        let rounds = lease.map(|lease| lease.what.rounds).or(late).or(kept);
+        let (Some(rounds), Some(usage)) = (rounds, usage) else {
             return;
         };
         if let Some(window) = self
@@ -566,6 +597,7 @@ impl Plain {
                 assert_eq!(*reply, end.map_or(Reply::Done, Reply::Ended));
             }
             (Command::Settle { call, usage, .. }, Reply::Done) => self.settle(now, *call, *usage),
+            (Command::Keep { call, kept, ttl_ms }, Reply::Done) => self.keep(now, *call, *kept, *ttl_ms),
             (Command::Cancel { call }, Reply::Done) => self.cancel(now, *call),
             (Command::Release { call }, Reply::Done) => self.release(now, *call),
             (Command::SeedSpend(seed), Reply::Done) => self.seed(seed),
@@ -595,6 +627,7 @@ impl Plain {
     pub(super) fn shown(mut self) -> Snapshot {
         let now = self.begin();
         self.leases.none_outlives_its_ttl(&self.clock);
+        self.kept.none_outlives_its_ttl(&self.clock);
         let mut leases: Vec<_> = self
             .leases
             .0

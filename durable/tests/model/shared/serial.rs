@@ -198,6 +198,7 @@ fn to_gate() -> impl Strategy<Value = Command> {
         }),
         2 => (calls(), ttl()).prop_map(|(call, ttl_ms)| Command::Renew { call, ttl_ms, note: None }),
         1 => calls().prop_map(|call| Command::Cancel { call }),
+        1 => (calls(), calls()).prop_map(|(call, kept)| Command::Keep { call, kept, ttl_ms: 1_000 }),
         1 => calls().prop_map(|call| Command::Release { call }),
     ]
 }
