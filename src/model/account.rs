@@ -6,6 +6,7 @@ mod chat_host;
 pub mod key_file;
 mod key_header;
 pub mod live;
+mod regional;
 pub mod vertex;
 
 use std::collections::BTreeSet;

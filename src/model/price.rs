@@ -38,6 +38,8 @@ pub struct Terms {
     pub fast: bool,
     /// Inference restricted to the USA (`usage.inference_geo`), which multiplies all prices of the call.
     pub us_only: bool,
+    /// Claude in one region of a cloud, which multiplies all prices of the call. Known by the account.
+    pub regional: bool,
     /// Items besides text tokens.
     pub extras: Extras,
     /// The provider did not split the output by kind, so all of it may be images.
@@ -85,7 +87,7 @@ pub struct Bill {
     /// The part that is not for text tokens.
     pub charges: Vec<Charge>,
     /// The table's version, then `+override` or `+dearest` if the price is not the table's, then the applied
-    /// terms: `+priority` (a tier), `+fast`, `+us`.
+    /// terms: `+priority` (a tier), `+fast`, `+us` or `+regional`.
     pub price_version: String,
     pub quality: Quality,
 }
@@ -170,6 +172,11 @@ impl Priced<'_> {
         self.entry.rates(prompt, terms.tier.as_deref())
     }
 
+    /// Whether the regional price applies. The operator's own prices are final.
+    fn is_regional(&self, terms: &Terms) -> bool {
+        terms.regional && self.family == Family::Claude && self.source != Source::Override
+    }
+
     /// See [`Bill::price_version`].
     pub fn version(&self, terms: &Terms) -> String {
         let mut version = Table::embedded().version().to_owned();
@@ -187,6 +194,8 @@ impl Priced<'_> {
         }
         if terms.us_only && self.entry.us_only != 1_000 {
             version += "+us";
+        } else if self.is_regional(terms) {
+            version += "+regional";
         }
         version
     }

@@ -110,6 +110,8 @@ async fn a_call_is_signed_and_names_the_regions_inference_profile() {
         let model = entry["model"].as_str().expect("a model");
         assert!(model.starts_with("eu.anthropic.claude-"), "{entry}");
         assert!(entry["cost"].as_f64() > Some(0.0), "{entry}");
+        let version = entry["priceVersion"].as_str().expect("a version");
+        assert!(version.ends_with("+regional"), "{entry}");
     }
 }
 

@@ -101,6 +101,9 @@ async fn one_signed_claim_serves_many_calls() {
 
     for entry in entries(&v.relay, 2).await {
         assert!(entry["cost"].as_f64() > Some(0.0), "{entry}");
+        // Google charges more for one region.
+        let version = entry["priceVersion"].as_str().expect("a version");
+        assert!(version.ends_with("+regional"), "{entry}");
     }
 }
 

@@ -37,6 +37,10 @@ impl Item {
     }
 }
 
+/// Multiplier of Claude's prices in one region of Amazon's or Google's cloud, in thousandths. See
+/// `model::account::regional`.
+const REGIONAL: u32 = 1_100;
+
 impl Priced<'_> {
     /// See [`charged`](Self::charged).
     pub fn cost(&self, tokens: &Tokens, terms: &Terms) -> MicroUsd {
@@ -51,7 +55,12 @@ impl Priced<'_> {
         let rates = self.rates(terms.longest_prompt.unwrap_or_else(|| tokens.prompt()), terms);
         let fast = if terms.fast { self.entry.fast } else { 1_000 };
         let us = if terms.us_only { self.entry.us_only } else { 1_000 };
-        let times = u128::from(fast).saturating_mul(u128::from(us));
+        let place = if self.is_regional(terms) {
+            us.max(REGIONAL)
+        } else {
+            us
+        };
+        let times = u128::from(fast).saturating_mul(u128::from(place));
 
         // The text tokens: all tokens minus the other kinds.
         let mut text = *tokens;

@@ -125,6 +125,20 @@ fn terms_change_the_price() {
         ),
         8_800_000
     );
+    // In one region of a cloud, and not twice.
+    for (fast, us_only, expected) in [
+        (false, false, 4_400_000),
+        (false, true, 4_400_000),
+        (true, false, 8_800_000),
+    ] {
+        let terms = Terms {
+            fast,
+            us_only,
+            regional: true,
+            ..plain.clone()
+        };
+        assert_eq!(opus.micro(&one, &terms), expected);
+    }
     // A search costs a cent, whatever the mode.
     assert_eq!(
         opus.micro(
@@ -182,6 +196,7 @@ fn the_version_tells_what_made_the_price() {
         tier: Some("priority".to_owned()),
         fast: true,
         us_only: true,
+        regional: true,
         extras: Extras::default().with(Item::WebSearch, 2),
         undivided_output: false,
         image_model: None,
@@ -189,7 +204,7 @@ fn the_version_tells_what_made_the_price() {
     };
     assert_eq!(version("claude-opus-5-5", &Terms::default()), "");
     assert_eq!(version("claude-opus-5-5", &all), "+fast+us");
-    assert_eq!(version("claude-sonnet-4-5", &all), "");
+    assert_eq!(version("claude-sonnet-4-5", &all), "+regional");
     assert_eq!(version("gpt-5.6-sol", &all), "+priority");
     assert!(version("claude-next", &all).starts_with("+dearest"));
 }
@@ -325,10 +340,11 @@ fn any_terms() -> impl Strategy<Value = Terms> {
         "ultrafast",
         "default",
     ]));
-    (tier, any::<bool>(), any::<bool>(), 0..5_u64).prop_map(|(tier, fast, us_only, searches)| Terms {
+    (tier, any::<[bool; 3]>(), 0..5_u64).prop_map(|(tier, [fast, us_only, regional], searches)| Terms {
         tier: tier.map(str::to_owned),
         fast,
         us_only,
+        regional,
         extras: Extras::default().with(Item::WebSearch, searches),
         ..Terms::default()
     })

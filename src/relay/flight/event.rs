@@ -118,6 +118,7 @@ impl Flight {
                     self.expected_images(&mut measured);
                 }
                 self.add_unreported_input(&mut measured);
+                measured.terms.regional = self.is_regional();
                 let model = measured.model.unwrap_or(asked);
                 let platform = self.plan.platform();
                 let bill = self.app.prices().bill(
@@ -156,6 +157,12 @@ impl Flight {
             duration_ms: self.ms(self.app.ports.clock.ticks()),
             ..self.event_of(model, error, bill.price_version)
         })
+    }
+
+    /// Whether the account's cloud charges for the region.
+    pub(super) fn is_regional(&self) -> bool {
+        let account = self.account.as_ref();
+        account.is_some_and(|live| live.account.is_regional(&self.call.model))
     }
 
     /// Hosts may make images without a word about their tokens.

@@ -85,6 +85,7 @@ impl Flight {
         let mut measured = meter.finish(ended);
         if used_anything(&measured) {
             self.add_unreported_input(&mut measured);
+            measured.terms.regional = self.is_regional();
             // Figures of an answer that broke off may be incomplete.
             let quality = if ended { measured.quality } else { Quality::Partial };
             let model = measured.model.unwrap_or_else(|| self.asked().to_owned());

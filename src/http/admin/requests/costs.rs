@@ -114,6 +114,7 @@ fn terms(version: &str) -> Terms {
             "override" | "dearest" => {}
             "fast" => terms.fast = true,
             "us" => terms.us_only = true,
+            "regional" => terms.regional = true,
             tier => terms.tier = Some(tier.to_owned()),
         }
     }
