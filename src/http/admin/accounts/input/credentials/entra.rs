@@ -3,8 +3,8 @@
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer};
 
-use super::super::super::super::super::api_error::ApiError;
 use super::{CredentialsInput, needed};
+use crate::http::api_error::ApiError;
 use crate::model::account::StoredCredentials;
 use crate::model::account::entra::{is_guid, is_tenant};
 use crate::store::accounts::Accounts;
