@@ -93,11 +93,11 @@ pub(super) fn build(
             own_agent(&mut headers, &account.account)?;
             match &account.account.api_version {
                 Some(version) => of_azure(call, &app.base_url, version, &mut model)?,
-                // The resource may have a host that nobody knows as Azure's.
-                None => {
-                    let base = azure::with_openai(without_endpoint(&app.base_url), true);
-                    with_query(call, allowed, format!("{base}{}", path(call)?))
-                }
+                None => with_query(
+                    call,
+                    allowed,
+                    format!("{}{}", resource(&app.base_url), path(call)?),
+                ),
             }
         }
         Credentials::AccessKeys(_) | Credentials::ServiceAccount(_) => {
@@ -233,6 +233,11 @@ fn prefix(base: &str) -> String {
     }
 }
 
+/// The base to which paths of Azure's v1 API are appended, whatever the resource's host is.
+fn resource(base: &str) -> String {
+    azure::with_openai(without_endpoint(base), true)
+}
+
 /// Operators also paste whole endpoints.
 fn without_endpoint(base: &str) -> &str {
     let base = base.trim_end_matches('/');
@@ -344,6 +349,17 @@ mod tests {
             ),
         ] {
             assert_eq!(prefix(base), expected, "{base}");
+        }
+        for (base, expected) in [
+            (
+                "https://r.openai.azure.us/",
+                "https://r.openai.azure.us/openai/v1",
+            ),
+            ("https://h:8443", "https://h:8443/openai/v1"),
+            ("https://h/openai/v1/responses", "https://h/openai/v1"),
+            ("https://gateway/azure/v1", "https://gateway/azure/v1"),
+        ] {
+            assert_eq!(resource(base), expected, "{base}");
         }
     }
 }
