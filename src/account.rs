@@ -5,6 +5,7 @@
 //! | --- | --- |
 //! | [`claude`], [`openai`], [`gemini`], [`antigravity`] | one provider each |
 //! | [`allowed`] | the query parameters and headers of a client that are forwarded |
+//! | [`entra`] | access tokens of Microsoft Entra's applications |
 //! | `google` | shared by Gemini's and Antigravity's accounts |
 //! | `known` | known error messages of providers and their subjects |
 //! | `moments`, `interval` | times and durations in headers and bodies |
@@ -18,6 +19,7 @@
 pub mod allowed;
 pub mod antigravity;
 pub mod claude;
+pub mod entra;
 pub mod gemini;
 mod google;
 mod interval;
@@ -216,10 +218,7 @@ impl Unsendable {
 
     /// The admin API accepts credentials of clouds only for the platforms that they serve.
     fn not_for_this_platform() -> Self {
-        Self::Account(
-            "access keys serve only Claude (Amazon Bedrock), service accounts only Claude and Gemini (Google Vertex AI)"
-                .to_owned(),
-        )
+        Self::Account("credentials of this type do not serve this platform".to_owned())
     }
 }
 

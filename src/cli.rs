@@ -304,7 +304,7 @@ struct RecordName {
 
 #[derive(Debug, Subcommand)]
 enum AccountCommand {
-    /// Add an account, with an API key, Amazon's access keys, a Google service account, or OAuth tokens.
+    /// Add an account, with an API key, Amazon's access keys, a Google service account, an Entra application, or OAuth tokens.
     Add(Box<AccountAdd>),
     /// Add an account by signing in at the provider: shows the page to open, and asks for what comes of it.
     Login(AccountLogin),
@@ -319,7 +319,8 @@ struct AccountAdd {
     /// Its name.
     #[arg(long)]
     name: String,
-    /// claude, openai, gemini or antigravity; left out, the one a credential file is of, and claude for an API key.
+    /// claude, openai, gemini or antigravity; left out, the one a credential file is of, openai for an Entra application,
+    /// and claude for an API key.
     #[arg(long)]
     platform: Option<String>,
     /// The file that holds the API key; `-` reads standard input, or asks at a terminal (as does nothing).
@@ -341,15 +342,24 @@ struct AccountAdd {
     /// The Google Cloud project that is billed. Left out, it is that of the service account.
     #[arg(long, requires = "service_account_file")]
     project: Option<String>,
+    /// The tenant of an application of Microsoft Entra, for Azure OpenAI: a GUID, or a domain.
+    #[arg(long, value_name = "ID", requires = "client_id")]
+    tenant_id: Option<String>,
+    /// The id of the application, which has a role such as "Cognitive Services OpenAI User" for the resource at --base-url.
+    #[arg(long, value_name = "ID", requires_all = ["tenant_id", "base_url"], conflicts_with_all = ["oauth_file", "api_key_file", "access_keys_file", "service_account_file"])]
+    client_id: Option<String>,
+    /// The file that holds a secret of the application; `-` reads standard input, or asks at a terminal (as does nothing).
+    #[arg(long, value_name = "FILE", requires = "client_id")]
+    client_secret_file: Option<PathBuf>,
     /// The region: of access keys such as us-east-1, of a service account global, us, eu or such as us-east5.
-    #[arg(long, conflicts_with_all = ["oauth_file", "api_key_file"])]
+    #[arg(long, conflicts_with_all = ["oauth_file", "api_key_file", "client_id"])]
     region: Option<String>,
     /// The provider's address, if it is not the official one.
     #[arg(long, value_name = "URL", conflicts_with = "oauth_file")]
     base_url: Option<String>,
     /// The header for the API key: x-api-key, authorization (as a bearer token), or api-key (Azure). Left out, it is
     /// guessed by the address and the key.
-    #[arg(long, value_name = "HEADER", conflicts_with_all = ["oauth_file", "access_keys_file", "service_account_file"], value_parser = ["x-api-key", "authorization", "api-key"])]
+    #[arg(long, value_name = "HEADER", conflicts_with_all = ["oauth_file", "access_keys_file", "service_account_file", "client_id"], value_parser = ["x-api-key", "authorization", "api-key"])]
     key_header: Option<String>,
     /// The user agent sent to the host in place of the client's own, if the host requires one.
     #[arg(long, value_name = "TEXT", conflicts_with = "oauth_file")]

@@ -267,6 +267,10 @@ pub struct OpenAi {
     pub oauth_page: String,
     /// `OPENAI_OAUTH_REDIRECT_URI`: where that page redirects to.
     pub oauth_redirect: String,
+    /// `ENTRA_URL`: the base for `/{tenant}/oauth2/v2.0/token`, for Azure's accounts with an Entra application.
+    pub entra_url: String,
+    /// `ENTRA_SCOPE`: what their tokens are for.
+    pub entra_scope: String,
 }
 
 /// Which providers are asked over a WebSocket.
@@ -325,7 +329,7 @@ impl Config {
     }
 
     /// The provider addresses of the settings, or their defaults.
-    pub fn provider_urls(&self) -> [&str; 9] {
+    pub fn provider_urls(&self) -> [&str; 10] {
         let Self {
             claude,
             openai,
@@ -339,6 +343,7 @@ impl Config {
             &openai.api_url,
             &openai.codex_url,
             &openai.oauth_url,
+            &openai.entra_url,
             &gemini.api_url,
             &gemini.code_assist_url,
             &gemini.oauth_url,

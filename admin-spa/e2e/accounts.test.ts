@@ -171,6 +171,36 @@ test("by a Google service account: the key file is read, and stays out of the pa
   await page.getByText(email).waitFor();
 });
 
+test("by an Entra application: the relay fetches its token, and the secret stays out of the page", async (t) => {
+  const made = await Console.start(t);
+  const [tenant, client, secret] = ["contoso.onmicrosoft.com", "00001111-aaaa-2222-bbbb-3333cccc4444", "qWgdYAmab0YSkuL~qKv5bPX"];
+  await made.provider.takesEntraApp(tenant, client, secret);
+  const page = await made.login("accounts/new?platform=openai");
+  await page.getByText("Microsoft Entra application").click();
+  await page.getByLabel("Tenant ID").fill(tenant);
+  await page.getByLabel("Application ID").fill(client);
+  await page.getByLabel("Client secret").fill(secret);
+  await page.getByRole("button", { name: "Add and test" }).click();
+  assert.equal(await page.getByLabel("Address of the resource").getAttribute("aria-invalid"), "true");
+  await page.getByLabel("Address of the resource").fill(`${made.provider.url}/openai`);
+  await made.accessible("Entra application");
+  await page.getByRole("button", { name: "Add and test" }).click();
+  await page.getByText(/answers \(/).waitFor();
+  assert.ok(!(await page.content()).includes(secret), "the secret stayed in the page");
+  const call = (await made.provider.calls()).at(-1);
+  assert.equal(call?.target, "/openai/v1/responses");
+  assert.match(call?.credential ?? "", /^eyJ/);
+  const [account] = await accounts(made);
+  await made.open(`accounts/${account?.id}`);
+  await page.getByText(client).waitFor();
+  await page.getByRole("button", { name: "Edit" }).first().click();
+  await page.getByRole("textbox", { name: /^API version/ }).waitFor();
+  // Only Azure has such applications.
+  await made.open("accounts/new?platform=claude&way=entraApp");
+  await page.getByRole("textbox", { name: "API key", exact: true }).waitFor();
+  assert.equal(await page.getByText("Microsoft Entra application").count(), 0);
+});
+
 test("an OpenAI account whose host supports only chat completions is tested by them", async (t) => {
   const made = await Console.start(t);
   await made.provider.answers({ route: "chatCompletions", answer: { text: "hello" } });
@@ -358,7 +388,7 @@ test("the pages of accounts are accessible in both themes, languages and widths"
       await made.look({ theme, language, width });
       await made.login("accounts");
       await made.accessible(`accounts ${theme} ${language} ${width}`);
-      for (const path of [`accounts/${id}`, "accounts/new", "accounts/new?way=signIn", "accounts/new?way=file", "accounts/new?way=tokens", "accounts/new?way=accessKeys", "accounts/new?way=serviceAccount"]) {
+      for (const path of [`accounts/${id}`, "accounts/new", "accounts/new?way=signIn", "accounts/new?way=file", "accounts/new?way=tokens", "accounts/new?way=accessKeys", "accounts/new?way=serviceAccount", "accounts/new?platform=openai&way=entraApp"]) {
         await made.open(path);
         await made.settled();
         await made.accessible(`${path} ${theme} ${language} ${width}`);

@@ -40,11 +40,13 @@ pub(super) fn form_request(
 ) -> Option<Request<Bytes>> {
     let mut fields = vec![("grant_type", "refresh_token"), ("refresh_token", refresh_token)];
     fields.extend(more.iter().filter_map(|(name, value)| Some((*name, (*value)?))));
-    request(
-        url,
-        form(&fields),
-        HeaderValue::from_static("application/x-www-form-urlencoded"),
-    )
+    form_post(url, &fields)
+}
+
+/// A request to a token endpoint with these fields as a form; `None` if the address is invalid.
+pub(super) fn form_post(url: &str, fields: &[(&str, &str)]) -> Option<Request<Bytes>> {
+    let kind = HeaderValue::from_static("application/x-www-form-urlencoded");
+    request(url, form(fields), kind)
 }
 
 /// A request to a token endpoint.
@@ -102,6 +104,17 @@ pub(super) fn refreshed(status: StatusCode, body: &[u8], now: Millis) -> Refresh
         return RefreshOutcome::Refused("the provider refused the refresh token (invalid_grant)".to_owned());
     }
     RefreshOutcome::Failed(format!("the token endpoint answered {}", status.as_u16()))
+}
+
+/// The words of a refusal for people, shortened; empty if there are none.
+pub(super) fn description(body: &[u8]) -> String {
+    #[derive(Deserialize)]
+    struct Answer {
+        error_description: Option<String>,
+    }
+    let answer: Option<Answer> = serde_json::from_slice(body).ok();
+    let said = answer.and_then(|answer| answer.error_description);
+    said.unwrap_or_default().chars().take(300).collect()
 }
 
 /// `{"error":"invalid_grant"}`, or an object with the word: Anthropic calls the member `type`, OpenAI `code`.

@@ -9,7 +9,6 @@ use super::Unsendable;
 use super::allowed::{Allowed, allowed_headers, allowed_query};
 use crate::dialect::body::Edit;
 use crate::dialect::call::Call;
-use crate::model::account::live::ServiceAccount;
 use crate::model::account::{Account, KeyHeader};
 use crate::model::secret::Secret;
 
@@ -106,12 +105,12 @@ pub(super) fn bearer(token: &Secret) -> Result<HeaderValue, Unsendable> {
     secret(&format!("Bearer {}", token.reveal()))
 }
 
-/// The access token of a service account. It is requested before a call is built.
-pub(super) fn service_token(account: &ServiceAccount) -> Result<HeaderValue, Unsendable> {
-    match &account.access_token {
+/// The access token of a service account or an Entra application. It is requested before a call is built.
+pub(super) fn requested_token(token: Option<&Secret>) -> Result<HeaderValue, Unsendable> {
+    match token {
         Some(token) => bearer(token),
         None => Err(Unsendable::Account(
-            "the service account has no access token yet".to_owned(),
+            "the account has no access token yet".to_owned(),
         )),
     }
 }

@@ -6,9 +6,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use bytes::Bytes;
 use crs_durable::Millis;
-use http::header::HeaderValue;
 use http::{Request, StatusCode};
-use serde::Deserialize;
 use serde_json::json;
 
 use super::oauth;
@@ -42,9 +40,8 @@ pub fn claim(account: &ServiceAccount, now: Millis) -> String {
 /// The request that exchanges a signed claim for a token. `url`: the `GOOGLE_OAUTH_URL`.
 pub fn request(url: &str, claim: &str, signature: &[u8]) -> Result<Request<Bytes>, String> {
     let assertion = format!("{claim}.{}", URL_SAFE_NO_PAD.encode(signature));
-    let form = oauth::form(&[("grant_type", GRANT), ("assertion", &assertion)]);
-    let kind = HeaderValue::from_static("application/x-www-form-urlencoded");
-    oauth::request(url, form, kind).ok_or_else(|| "GOOGLE_OAUTH_URL is not a valid address".to_owned())
+    let fields = [("grant_type", GRANT), ("assertion", assertion.as_str())];
+    oauth::form_post(url, &fields).ok_or_else(|| "GOOGLE_OAUTH_URL is not a valid address".to_owned())
 }
 
 /// Reads the answer.
@@ -55,25 +52,15 @@ pub fn request(url: &str, claim: &str, signature: &[u8]) -> Result<Request<Bytes
 /// | `invalid_grant` (wrong signature, unknown account), `unauthorized_client` | key or account | marked until it has another key |
 /// | other | Google, or the way to it | tried again later |
 pub fn answered(status: StatusCode, body: &[u8], now: Millis) -> RefreshOutcome {
-    #[derive(Deserialize)]
-    struct Answer {
-        error_description: Option<String>,
-    }
-    let said = || {
-        let answer: Option<Answer> = serde_json::from_slice(body).ok();
-        let said = answer
-            .and_then(|answer| answer.error_description)
-            .unwrap_or_default();
-        said.chars().take(200).collect::<String>()
+    let outcome = oauth::refreshed(status, body, now);
+    let RefreshOutcome::Refused(_) = outcome else {
+        return outcome;
     };
-    match oauth::refreshed(status, body, now) {
-        RefreshOutcome::Refused(_) if said().contains("reasonable timeframe") => {
-            RefreshOutcome::Failed(format!("Google finds the relay's clock wrong: {}", said()))
-        }
-        RefreshOutcome::Refused(_) => {
-            RefreshOutcome::Refused(format!("Google refuses the service account's key: {}", said()))
-        }
-        other => other,
+    let said = oauth::description(body);
+    if said.contains("reasonable timeframe") {
+        RefreshOutcome::Failed(format!("Google finds the relay's clock wrong: {said}"))
+    } else {
+        RefreshOutcome::Refused(format!("Google refuses the service account's key: {said}"))
     }
 }
 

@@ -124,11 +124,7 @@ impl SignIn<'_> {
             fields.push(("client_secret", secret.reveal()));
         }
         match self.exchange {
-            Exchange::Form => oauth::request(
-                self.token_url,
-                oauth::form(&fields),
-                HeaderValue::from_static("application/x-www-form-urlencoded"),
-            ),
+            Exchange::Form => oauth::form_post(self.token_url, &fields),
             Exchange::Json { lifetime } => {
                 fields.push(("state", state));
                 let texts = fields.into_iter();

@@ -38,12 +38,13 @@ async fn add(args: AccountAdd, environment: &dyn Vars, output: &Output) -> Resul
         &args.oauth_file,
         &args.access_keys_file,
         &args.service_account_file,
+        args.client_id.is_some(),
     ) {
         // The server recognises the file and its platform.
-        (Some(file), _, _) => Fields::new()
+        (Some(file), ..) => Fields::new()
             .set("credentialsFile", input::read(file)?)
             .maybe("platform", args.platform),
-        (None, Some(file), _) => {
+        (None, Some(file), ..) => {
             let keys = access_keys::read(&input::read(file)?)?;
             let credentials = Fields::new()
                 .set("type", "accessKeys")
@@ -58,7 +59,7 @@ async fn add(args: AccountAdd, environment: &dyn Vars, output: &Output) -> Resul
                 .set("platform", args.platform.unwrap_or_else(|| "claude".to_owned()))
                 .maybe("userAgent", args.user_agent)
         }
-        (None, None, Some(file)) => {
+        (None, None, Some(file), _) => {
             let credentials = Fields::new()
                 .set("type", "serviceAccount")
                 .set("serviceAccount", input::read(file)?)
@@ -71,7 +72,24 @@ async fn add(args: AccountAdd, environment: &dyn Vars, output: &Output) -> Resul
                 .set("platform", args.platform.unwrap_or_else(|| "claude".to_owned()))
                 .maybe("userAgent", args.user_agent)
         }
-        (None, None, None) => {
+        (None, None, None, true) => {
+            let file = args.client_secret_file.as_deref();
+            let secret = input::secret(file, "client secret", "--client-secret-file")?;
+            let credentials = Fields::new()
+                .set("type", "entraApp")
+                .maybe("tenantId", args.tenant_id)
+                .maybe("clientId", args.client_id)
+                .set("clientSecret", secret.reveal())
+                .maybe("baseUrl", args.base_url)
+                .json();
+            Fields::new()
+                .set("credentials", credentials)
+                .set("platform", args.platform.unwrap_or_else(|| "openai".to_owned()))
+                .maybe("chatOnly", args.chat_only)
+                .maybe("apiVersion", args.api_version)
+                .maybe("userAgent", args.user_agent)
+        }
+        (None, None, None, false) => {
             let api_key = input::secret(args.api_key_file.as_deref(), "API key", "--api-key-file")?;
             let credentials = Fields::new()
                 .set("type", "apiKey")

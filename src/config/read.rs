@@ -130,6 +130,8 @@ pub(super) fn config(vars: &dyn Vars) -> Result<Config, Problems> {
                 "https://auth.openai.com/oauth/authorize",
             ),
             oauth_redirect: read.page("OPENAI_OAUTH_REDIRECT_URI", "http://localhost:1455/auth/callback"),
+            entra_url: read.base_url("ENTRA_URL", "https://login.microsoftonline.com", ""),
+            entra_scope: read.entra_scope(),
         },
         gemini: Gemini {
             api_url: read.base_url("GEMINI_API_URL", "https://generativelanguage.googleapis.com", ""),
@@ -383,6 +385,18 @@ impl Reader<'_> {
                 StoreChoice::Embedded
             }
         }
+    }
+
+    /// Entra gives applications tokens for `.default` only.
+    fn entra_scope(&mut self) -> String {
+        let scope = self.or("ENTRA_SCOPE", "https://cognitiveservices.azure.com/.default");
+        if !scope.ends_with("/.default") || scope.contains(char::is_whitespace) {
+            self.problem(
+                "ENTRA_SCOPE does not end with /.default: set it to one like https://cognitiveservices.azure.us/.default, or leave it out"
+                    .to_owned(),
+            );
+        }
+        scope
     }
 
     /// A provider's base URL: http or https, a host, optionally a path. `tail` is removed, because CRS users

@@ -88,6 +88,19 @@ fn pages_are_kept_to_the_letter_and_odd_ones_named() {
 }
 
 #[test]
+fn a_scope_of_entra_is_a_default_one() {
+    for odd in [
+        "https://cognitiveservices.azure.us",
+        "openid https://cognitiveservices.azure.us/.default",
+    ] {
+        let told = problem(&[("ENTRA_SCOPE", odd)]);
+        assert!(told.starts_with("ENTRA_SCOPE does not end"), "{told}");
+    }
+    let config = read(&[("ENTRA_URL", "https://login.microsoftonline.us/")]).unwrap();
+    assert_eq!(config.openai.entra_url, "https://login.microsoftonline.us");
+}
+
+#[test]
 fn a_problem_never_repeats_a_secret() {
     let problems = read(&[
         ("JWT_SECRET", "s3cr3t-of-mine"),

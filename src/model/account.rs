@@ -3,6 +3,7 @@
 pub mod amazon;
 pub mod azure;
 mod chat_host;
+pub mod entra;
 pub mod key_file;
 mod key_header;
 pub mod live;
@@ -132,10 +133,11 @@ pub struct Account {
     /// The `user-agent` sent to its host; `None`: the client's.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub user_agent: Option<String>,
-    /// The host supports only Chat Completions. Only for API keys of OpenAI's platform.
+    /// The host supports only Chat Completions. Only for API keys and Entra applications of OpenAI's platform.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub chat_only: bool,
-    /// The `api-version` of Azure OpenAI, sent with each request. Only for API keys of OpenAI's platform. See [`azure`].
+    /// The `api-version` of Azure OpenAI, sent with each request. Only for API keys and Entra applications of OpenAI's
+    /// platform. See [`azure`].
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub api_version: Option<String>,
     /// Maps models named by clients to models requested from this account.
@@ -188,14 +190,16 @@ impl Account {
 
     pub fn kind(&self) -> AccountKind {
         let runtime = match &self.credentials {
-            StoredCredentials::ApiKey { .. } if self.chat_only && self.platform == Platform::OpenAi => {
+            StoredCredentials::ApiKey { .. } | StoredCredentials::EntraApp { .. }
+                if self.chat_only && self.platform == Platform::OpenAi =>
+            {
                 return AccountKind::ChatHost;
             }
             StoredCredentials::ApiKey { base_url, .. } => base_url.as_deref().and_then(amazon::Bedrock::at),
             StoredCredentials::AccessKeys { region, base_url, .. } => {
                 Some(amazon::Bedrock::of_keys(region, base_url.as_deref()))
             }
-            StoredCredentials::ServiceAccount { .. } => None,
+            StoredCredentials::ServiceAccount { .. } | StoredCredentials::EntraApp { .. } => None,
             StoredCredentials::OAuth { .. } => return AccountKind::Login,
         };
         match runtime {
@@ -237,7 +241,7 @@ impl Account {
 /// An account's kind at its provider, which determines the calls that it can serve.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum AccountKind {
-    /// A key of the provider's API, or of a compatible host; a service account.
+    /// A key of the provider's API, or of a compatible host; a service account or an Entra application.
     Key,
     /// The login of a person.
     Login,
@@ -296,6 +300,21 @@ pub enum StoredCredentials {
         region: String,
         #[serde(default, skip_serializing_if = "Option::is_none")]
         base_url: Option<String>,
+        /// `None`: the first call requests one.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        access_token: Option<String>,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        expires_at: Option<Millis>,
+    },
+    /// An application of Microsoft Entra, for Azure OpenAI. Access tokens are requested with its secret, which only
+    /// Entra's token endpoint gets. See [`entra`].
+    EntraApp {
+        /// A GUID or a domain.
+        tenant_id: String,
+        client_id: String,
+        client_secret: String,
+        /// The address of the resource.
+        base_url: String,
         /// `None`: the first call requests one.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         access_token: Option<String>,

@@ -125,6 +125,10 @@ impl AccountCase {
                 "type": "serviceAccount", "clientEmail": account.client_email, "privateKey": "",
                 "project": account.project, "region": account.region,
             }),
+            Credentials::EntraApp(app) => json!({
+                "type": "entraApp", "tenantId": app.tenant_id, "clientId": app.client_id, "clientSecret": "",
+                "baseUrl": app.base_url,
+            }),
             Credentials::OAuth { .. } => json!({ "type": "oauth", "accessToken": "" }),
         };
         let account: Account = serde_json::from_value(json!({

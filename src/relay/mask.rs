@@ -195,6 +195,7 @@ fn secrets<'a>(account: &'a LiveAccount) -> impl Iterator<Item = &'a str> {
         Credentials::ApiKey { api_key, .. } => [Some(api_key), None],
         Credentials::AccessKeys(keys) => [Some(&keys.secret_access_key), keys.session_token.as_ref()],
         Credentials::ServiceAccount(account) => [Some(&account.private_key), account.access_token.as_ref()],
+        Credentials::EntraApp(app) => [Some(&app.client_secret), app.access_token.as_ref()],
         Credentials::OAuth {
             access_token,
             refresh_token,

@@ -1,5 +1,5 @@
 //! Renews access tokens: before they expire, by exactly one refresher, stored with compare-and-set. OAuth logins have a
-//! refresh token for it, service accounts a private key.
+//! refresh token for it, service accounts a private key, Entra applications a client secret.
 //!
 //! The pool elects the refresher. The renewal runs as its own task, because the provider rotates the refresh
 //! token with its answer, and a client that leaves at that moment must not take the answer along. Everyone else
@@ -15,8 +15,9 @@ use http::Request;
 use tracing::Instrument as _;
 
 use super::flight::PickedAccount;
+use super::mask::SecretMask;
 use super::{failures, records, token_endpoint};
-use crate::account::{Accounts, RefreshOutcome, service_account};
+use crate::account::{Accounts, RefreshOutcome, entra, service_account};
 use crate::app::App;
 use crate::error::{Code, Failure};
 use crate::model::account::key_file;
@@ -124,12 +125,8 @@ pub(super) async fn after_refusal(
     call: CallId,
     refused: &Arc<LiveAccount>,
 ) -> Renewal {
-    match &refused.credentials {
-        Credentials::OAuth {
-            refresh_token: Some(_),
-            ..
-        }
-        | Credentials::ServiceAccount(_) => renewed(app, accounts, call, refused, Reason::Refused).await,
+    match refused.credentials.access_token() {
+        Some(token) if token.is_renewable => renewed(app, accounts, call, refused, Reason::Refused).await,
         _ => Renewal::Refused,
     }
 }
@@ -146,21 +143,11 @@ enum Stale {
 }
 
 fn staleness(live: &LiveAccount, now: Millis) -> Option<Stale> {
-    match &live.credentials {
-        Credentials::OAuth {
-            expires_at: Some(at), ..
-        } if *at <= now => Some(Stale::Ended),
-        Credentials::OAuth {
-            expires_at: Some(at),
-            refresh_token: Some(_),
-            ..
-        } if *at <= now + MARGIN_MS => Some(Stale::Soon),
-        Credentials::ServiceAccount(account) => match (&account.access_token, account.expires_at) {
-            (None, _) => Some(Stale::Ended),
-            (Some(_), Some(at)) if at <= now => Some(Stale::Ended),
-            (Some(_), Some(at)) if at <= now + MARGIN_MS => Some(Stale::Soon),
-            _ => None,
-        },
+    let held = live.credentials.access_token()?;
+    match (held.token, held.expires_at) {
+        (None, _) => Some(Stale::Ended),
+        (Some(_), Some(at)) if at <= now => Some(Stale::Ended),
+        (Some(_), Some(at)) if at <= now + MARGIN_MS && held.is_renewable => Some(Stale::Soon),
         _ => None,
     }
 }
@@ -199,7 +186,8 @@ async fn renewed(
 
 /// Whether it has credentials with which no call can be sent yet.
 fn lacks_token(live: &LiveAccount) -> bool {
-    matches!(&live.credentials, Credentials::ServiceAccount(account) if account.access_token.is_none())
+    let held = live.credentials.access_token();
+    held.is_some_and(|held| held.token.is_none())
 }
 
 /// Returns the account with a newer version than `seen`.
@@ -411,6 +399,9 @@ async fn ask(app: &App, accounts: &dyn Accounts, live: &LiveAccount) -> RefreshO
             .refresh_request(token.reveal(), &app.config)
             .map_err(RefreshOutcome::Failed),
         Credentials::ServiceAccount(account) => signed(app, account).await,
+        Credentials::EntraApp(entra_app) => {
+            entra::request(&app.config.openai, entra_app).map_err(RefreshOutcome::Failed)
+        }
         _ => Err(RefreshOutcome::Refused(
             "the account has no refresh token".to_owned(),
         )),
@@ -423,9 +414,16 @@ async fn ask(app: &App, accounts: &dyn Accounts, live: &LiveAccount) -> RefreshO
         Ok(answer) => answer,
         Err(none) => return RefreshOutcome::Failed(none.to_string()),
     };
+    // What is refused is told to the operator. A success may repeat the token that is held.
+    let body = if status.is_success() {
+        body
+    } else {
+        SecretMask::of(live).body(body)
+    };
     let now = app.ports.clock.now();
     match &live.credentials {
         Credentials::ServiceAccount(_) => service_account::answered(status, &body, now),
+        Credentials::EntraApp(_) => entra::answered(status, &body, now),
         _ => accounts.refreshed(status, &body, now),
     }
 }

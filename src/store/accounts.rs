@@ -35,6 +35,8 @@ const SECRET_ACCESS_KEY: &str = "secretAccessKey";
 const SESSION_TOKEN: &str = "sessionToken";
 /// The sealed fields of a service account.
 const PRIVATE_KEY: &str = "privateKey";
+/// Those of an Entra application: this one and the access token.
+const CLIENT_SECRET: &str = "clientSecret";
 const ACCESS_TOKEN: &str = "accessToken";
 
 #[derive(Clone)]
@@ -236,6 +238,11 @@ impl Accounts {
                     access_token,
                     expires_at,
                     ..
+                }
+                | StoredCredentials::EntraApp {
+                    access_token,
+                    expires_at,
+                    ..
                 } => {
                     if version > seen_version {
                         return newer(access_token.as_ref() == Some(&access));
@@ -314,6 +321,17 @@ impl Accounts {
                     .as_ref()
                     .map(|token| self.seal(id, ACCESS_TOKEN, token)),
                 expires_at: account.expires_at,
+            },
+            Credentials::EntraApp(app) => StoredCredentials::EntraApp {
+                tenant_id: app.tenant_id.clone(),
+                client_id: app.client_id.clone(),
+                client_secret: self.seal_for(id, CLIENT_SECRET, Some(&app.base_url), &app.client_secret),
+                base_url: app.base_url.clone(),
+                access_token: app
+                    .access_token
+                    .as_ref()
+                    .map(|token| self.seal(id, ACCESS_TOKEN, token)),
+                expires_at: app.expires_at,
             },
             Credentials::OAuth {
                 access_token,

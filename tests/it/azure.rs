@@ -7,6 +7,8 @@ use serde_json::{Value, json};
 
 use super::support::{entries, relay};
 
+mod entra;
+
 const KEY: &str = "0123456789abcdef0123456789abcdef";
 const TOKEN: &str = "eyJ0eXAiOiJKV1QifQ.e30.c2lnbmVk";
 const VERSION: &str = "2025-04-01-preview";

@@ -58,6 +58,11 @@ export class Provider {
     await this.#ask("access-keys", { id, secret });
   }
 
+  /** Gives tokens to this application of Microsoft Entra. */
+  async takesEntraApp(tenant: string, client: string, secret: string): Promise<void> {
+    await this.#ask("entra-app", { tenant, client, secret });
+  }
+
   /** The key file of a service account of Google's that the provider accepts. */
   async serviceAccount(email: string): Promise<object> {
     return (await this.#ask("service-account", { email })) as object;

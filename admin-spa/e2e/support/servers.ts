@@ -94,6 +94,7 @@ function towards(provider: string): Record<string, string> {
     GEMINI_API_URL: provider,
     CODE_ASSIST_URL: provider,
     ANTIGRAVITY_API_URL: provider,
+    ENTRA_URL: provider,
     CLAUDE_OAUTH_URL: token,
     OPENAI_OAUTH_URL: token,
     GOOGLE_OAUTH_URL: token,

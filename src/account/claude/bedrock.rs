@@ -29,7 +29,7 @@ pub(super) fn of(account: &LiveAccount) -> Option<Bedrock> {
     match &account.credentials {
         Credentials::ApiKey { base_url, .. } => base_url.as_deref().and_then(Bedrock::at),
         Credentials::AccessKeys(keys) => Some(Bedrock::of_keys(&keys.region, keys.base_url.as_deref())),
-        Credentials::OAuth { .. } | Credentials::ServiceAccount(_) => None,
+        Credentials::OAuth { .. } | Credentials::ServiceAccount(_) | Credentials::EntraApp(_) => None,
     }
 }
 

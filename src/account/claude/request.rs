@@ -52,6 +52,7 @@ pub(super) fn build(
             Cow::from(address(&keys.region, keys.base_url.as_deref()))
         }
         Credentials::ServiceAccount(credentials) => return vertex::build(call, account, credentials),
+        Credentials::EntraApp(_) => return Err(Unsendable::not_for_this_platform()),
         Credentials::OAuth { access_token, .. } => {
             headers.insert(header::AUTHORIZATION, bearer(access_token)?);
             add_oauth_beta(&mut headers);

@@ -16,7 +16,7 @@ use http::header::{self, HeaderMap, HeaderValue};
 
 use super::headers::{ALLOWED, ANTHROPIC_BETA, ANTHROPIC_VERSION};
 use crate::account::Unsendable;
-use crate::account::outgoing::{client_headers, own_agent, post, service_token};
+use crate::account::outgoing::{client_headers, own_agent, post, requested_token};
 use crate::dialect::body::{Edit, Field};
 use crate::dialect::call::{Call, Endpoint};
 use crate::dialect::wire::marks;
@@ -55,7 +55,7 @@ pub(super) fn build(
     let mut headers = client_headers(call, &ALLOWED);
     headers.remove(ANTHROPIC_VERSION);
     own_agent(&mut headers, &account.account)?;
-    headers.insert(header::AUTHORIZATION, service_token(credentials)?);
+    headers.insert(header::AUTHORIZATION, requested_token(credentials.access_token.as_ref())?);
 
     let model = account.mapped_model(&call.model);
     let model = model.map_or_else(|| vertex::model(&call.model), str::to_owned);

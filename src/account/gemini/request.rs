@@ -80,7 +80,7 @@ pub(super) fn build(
             }
         }
         Credentials::ServiceAccount(credentials) => vertex::build(call, account, credentials),
-        Credentials::AccessKeys(_) => Err(Unsendable::not_for_this_platform()),
+        Credentials::AccessKeys(_) | Credentials::EntraApp(_) => Err(Unsendable::not_for_this_platform()),
         Credentials::OAuth {
             access_token, tenant, ..
         } => {

@@ -9,7 +9,9 @@ use http::{Method, Request, Uri};
 use super::oauth;
 use crate::account::Unsendable;
 use crate::account::allowed::{Allowed, Parameter};
-use crate::account::outgoing::{bearer, client_headers, post, show_key, with_query};
+use crate::account::outgoing::{
+    bearer, client_headers, own_agent, post, requested_token, show_key, with_query,
+};
 use crate::config::{Config, ProviderSockets};
 use crate::dialect::body::{Edit, Field, form};
 use crate::dialect::call::{Call, Endpoint, Images, Stored};
@@ -82,18 +84,20 @@ pub(super) fn build(
             show_key(&mut headers, &account.account, api_key, KeyHeader::Authorization)?;
             let base = base_url.as_deref().unwrap_or(&config.openai.api_url);
             match &account.account.api_version {
-                Some(version) => {
-                    let base = azure::Base::of(base, version);
-                    model = model.or(base.deployment);
-                    let path = path(call)?;
-                    match call.endpoint {
-                        Endpoint::ChatCompletions | Endpoint::Images(_) => {
-                            base.of_deployment(model.unwrap_or(&call.model), &path)
-                        }
-                        _ => base.address(&path),
-                    }
-                }
+                Some(version) => of_azure(call, base, version, &mut model)?,
                 None => with_query(call, allowed, format!("{}{}", prefix(base), path(call)?)),
+            }
+        }
+        Credentials::EntraApp(app) => {
+            headers.insert(header::AUTHORIZATION, requested_token(app.access_token.as_ref())?);
+            own_agent(&mut headers, &account.account)?;
+            match &account.account.api_version {
+                Some(version) => of_azure(call, &app.base_url, version, &mut model)?,
+                None => with_query(
+                    call,
+                    allowed,
+                    format!("{}{}", resource(&app.base_url), path(call)?),
+                ),
             }
         }
         Credentials::AccessKeys(_) | Credentials::ServiceAccount(_) => {
@@ -155,9 +159,11 @@ const WITH_SOCKETS: [&str; 2] = ["api.openai.com", "chatgpt.com"];
 pub(super) fn has_socket(call: &Call, account: &LiveAccount, config: &Config) -> bool {
     let base = match &account.credentials {
         // Azure's dated API has none.
-        Credentials::ApiKey { base_url, .. } if account.account.api_version.is_none() => {
-            base_url.as_deref().unwrap_or(&config.openai.api_url)
+        Credentials::ApiKey { .. } | Credentials::EntraApp(_) if account.account.api_version.is_some() => {
+            return false;
         }
+        Credentials::ApiKey { base_url, .. } => base_url.as_deref().unwrap_or(&config.openai.api_url),
+        Credentials::EntraApp(app) => &app.base_url,
         Credentials::OAuth { .. } => &config.openai.codex_url,
         _ => return false,
     };
@@ -193,15 +199,29 @@ fn path(call: &Call) -> Result<Cow<'static, str>, Unsendable> {
     Ok(path.into())
 }
 
+/// The address in Azure's dated API. `model`: what the operator maps the model to; the deployment of the base, if he
+/// maps it to none.
+fn of_azure<'a>(
+    call: &'a Call,
+    base: &'a str,
+    version: &'a str,
+    model: &mut Option<&'a str>,
+) -> Result<String, Unsendable> {
+    let base = azure::Base::of(base, version);
+    *model = model.or(base.deployment);
+    let path = path(call)?;
+    Ok(match call.endpoint {
+        Endpoint::ChatCompletions | Endpoint::Images(_) => {
+            base.of_deployment(model.unwrap_or(&call.model), &path)
+        }
+        _ => base.address(&path),
+    })
+}
+
 /// The base to which paths are appended. An address with a path is complete, as in the SDKs' base URLs, because
-/// compatible hosts have their own paths; a bare host gets OpenAI's `/v1`, or Azure's path. Operators also paste whole
-/// endpoints.
+/// compatible hosts have their own paths; a bare host gets OpenAI's `/v1`, or Azure's path.
 fn prefix(base: &str) -> String {
-    let base = base.trim_end_matches('/');
-    let base = base
-        .strip_suffix("/responses")
-        .or_else(|| base.strip_suffix("/chat/completions"))
-        .unwrap_or(base);
+    let base = without_endpoint(base);
     let rest = base.split_once("://").map_or(base, |(_, rest)| rest);
     let host = rest.split(['/', ':']).next().unwrap_or_default();
     if azure::is_host(&host.to_ascii_lowercase()) {
@@ -211,6 +231,19 @@ fn prefix(base: &str) -> String {
     } else {
         format!("{base}/v1")
     }
+}
+
+/// The base to which paths of Azure's v1 API are appended, whatever the resource's host is.
+fn resource(base: &str) -> String {
+    azure::with_openai(without_endpoint(base), true)
+}
+
+/// Operators also paste whole endpoints.
+fn without_endpoint(base: &str) -> &str {
+    let base = base.trim_end_matches('/');
+    base.strip_suffix("/responses")
+        .or_else(|| base.strip_suffix("/chat/completions"))
+        .unwrap_or(base)
 }
 
 /// Headers that identify the account, which are neither forwarded to it nor returned to the client.
@@ -316,6 +349,17 @@ mod tests {
             ),
         ] {
             assert_eq!(prefix(base), expected, "{base}");
+        }
+        for (base, expected) in [
+            (
+                "https://r.openai.azure.us/",
+                "https://r.openai.azure.us/openai/v1",
+            ),
+            ("https://h:8443", "https://h:8443/openai/v1"),
+            ("https://h/openai/v1/responses", "https://h/openai/v1"),
+            ("https://gateway/azure/v1", "https://gateway/azure/v1"),
+        ] {
+            assert_eq!(resource(base), expected, "{base}");
         }
     }
 }

@@ -25,14 +25,17 @@ pub(super) fn trial(account: &Account, model: Option<String>) -> Trial {
         _ => OF_KEYS,
     };
     // At Azure only the account's deployments are known.
-    let named = account.api_version.as_ref().and_then(|_| named(account));
+    let is_azure =
+        account.api_version.is_some() || matches!(account.credentials, StoredCredentials::EntraApp { .. });
+    let named = is_azure.then(|| named(account)).flatten();
     let model = model.or(named).unwrap_or_else(|| usual.to_owned());
     let mut body = json!({
         "model": model,
         "input": [{ "type": "message", "role": "user", "content": [{ "type": "input_text", "text": "Hi" }] }],
         "store": false, "stream": true,
     });
-    if let (StoredCredentials::ApiKey { .. }, Some(fields)) = (&account.credentials, body.as_object_mut()) {
+    let is_login = matches!(account.credentials, StoredCredentials::OAuth { .. });
+    if let (false, Some(fields)) = (is_login, body.as_object_mut()) {
         // The smallest allowed value; ChatGPT refuses the parameter.
         fields.insert("max_output_tokens".to_owned(), 16.into());
     }

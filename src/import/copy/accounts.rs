@@ -77,7 +77,7 @@ impl Run<'_> {
             Credentials::ApiKey { base_url, .. } => base_url.clone(),
             Credentials::AccessKeys(keys) => Some(amazon::address(&keys.region, keys.base_url.as_deref())),
             // CRS has no such accounts.
-            Credentials::ServiceAccount(_) | Credentials::OAuth { .. } => None,
+            Credentials::ServiceAccount(_) | Credentials::EntraApp(_) | Credentials::OAuth { .. } => None,
         };
         let Some(address) = address else {
             return;
@@ -372,6 +372,12 @@ fn digest_of(
             account.project,
             account.region,
             account.base_url
+        ]),
+        Credentials::EntraApp(app) => json!([
+            app.tenant_id,
+            app.client_id,
+            app.client_secret.reveal(),
+            app.base_url
         ]),
         Credentials::OAuth {
             access_token,

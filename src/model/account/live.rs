@@ -54,6 +54,7 @@ pub enum Credentials {
     },
     AccessKeys(AccessKeys),
     ServiceAccount(ServiceAccount),
+    EntraApp(EntraApp),
     OAuth {
         access_token: Secret,
         refresh_token: Option<Secret>,
@@ -61,6 +62,39 @@ pub enum Credentials {
         /// See [`StoredCredentials::OAuth`](super::StoredCredentials::OAuth).
         tenant: Option<String>,
     },
+}
+
+/// The access token of credentials that have one for a time.
+#[derive(Clone, Copy, Debug)]
+pub struct AccessToken<'a> {
+    /// `None`: none was requested yet.
+    pub token: Option<&'a Secret>,
+    /// `None`: not reported, so it is used until it is refused.
+    pub expires_at: Option<Millis>,
+    /// Whether the credentials can be exchanged for another one.
+    pub is_renewable: bool,
+}
+
+impl Credentials {
+    /// `None` for credentials that are used as they are.
+    pub fn access_token(&self) -> Option<AccessToken<'_>> {
+        let (token, expires_at, is_renewable) = match self {
+            Self::ApiKey { .. } | Self::AccessKeys(_) => return None,
+            Self::ServiceAccount(account) => (account.access_token.as_ref(), account.expires_at, true),
+            Self::EntraApp(app) => (app.access_token.as_ref(), app.expires_at, true),
+            Self::OAuth {
+                access_token,
+                refresh_token,
+                expires_at,
+                ..
+            } => (Some(access_token), *expires_at, refresh_token.is_some()),
+        };
+        Some(AccessToken {
+            token,
+            expires_at,
+            is_renewable,
+        })
+    }
 }
 
 /// See [`StoredCredentials::AccessKeys`](super::StoredCredentials::AccessKeys).
@@ -88,7 +122,18 @@ pub struct ServiceAccount {
     pub expires_at: Option<Millis>,
 }
 
-/// Fresh tokens of an OAuth account, or of a service account.
+/// See [`StoredCredentials::EntraApp`](super::StoredCredentials::EntraApp).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct EntraApp {
+    pub tenant_id: String,
+    pub client_id: String,
+    pub client_secret: Secret,
+    pub base_url: String,
+    pub access_token: Option<Secret>,
+    pub expires_at: Option<Millis>,
+}
+
+/// Fresh tokens of an OAuth account, a service account or an Entra application.
 #[derive(Clone, Debug)]
 pub struct NewTokens {
     pub access_token: Secret,

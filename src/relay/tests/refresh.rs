@@ -318,3 +318,115 @@ fn a_key_that_is_replaced_meanwhile_is_used() {
     assert_eq!(rig.in_pool("s").denied, None);
     rig.settled();
 }
+
+/// What Entra gives an application.
+fn entra_token(name: &str) -> Reply {
+    let body = format!(r#"{{"token_type":"Bearer","expires_in":3599,"access_token":"{name}"}}"#);
+    Reply::whole(200, &body)
+}
+
+#[test]
+fn a_crowd_on_an_entra_application_asks_for_one_token() {
+    for crowd in [1, 200] {
+        let rig = Rig::new();
+        rig.entra_app("e", 1);
+        rig.provider
+            .script(TOKENS, [entra_token("e-1"), entra_token("e-2"), entra_token("e-3")]);
+        for token in ["e-1", "e-2", "e-3"] {
+            rig.provider.script(token, [Reply::completion()]);
+        }
+        let at_once = || {
+            let calls: Vec<_> = (0..crowd).map(|_| rig.openai_call()).collect();
+            rig.finish(&calls.iter().collect::<Vec<_>>());
+            assert!(calls.iter().all(|call| call.received().status == Some(200)));
+        };
+        at_once();
+        assert_eq!(rig.provider.renewals(), 1, "{crowd}");
+        let form = String::from_utf8(rig.provider.asked().swap_remove(0).body.to_vec()).unwrap();
+        assert!(
+            form.contains("&client_secret=e-secret&") && form.ends_with("&grant_type=client_credentials"),
+            "{form}"
+        );
+        // It has ended: everybody waits for the new one.
+        rig.pass(MS(2 * HOUR));
+        at_once();
+        assert_eq!(rig.provider.renewals(), 2, "{crowd}");
+        // It ends within a minute: nobody waits.
+        rig.pass(MS(HOUR - 30_000));
+        at_once();
+        rig.pass(MS(1_000));
+        at_once();
+        assert_eq!(rig.provider.renewals(), 3, "{crowd}");
+        let called = [["e-1"].repeat(crowd), ["e-2"].repeat(2 * crowd), ["e-3"].repeat(crowd)];
+        assert_eq!(rig.provider.called(), called.concat());
+        rig.settled();
+    }
+}
+
+#[test]
+fn a_refused_token_of_an_entra_application_is_renewed_and_the_call_sent_again() {
+    let rig = Rig::new();
+    rig.entra_app("e", 1);
+    rig.provider
+        .script(TOKENS, [entra_token("e-1"), entra_token("e-2")]);
+    let refused = r#"{"error":{"code":"Unauthorized","message":"Access token is missing, invalid, or have expired."}}"#;
+    rig.provider
+        .script("e-1", [Reply::completion(), Reply::whole(401, refused)]);
+    rig.provider.script("e-2", [Reply::completion()]);
+    for _ in 0..2 {
+        let call = rig.openai_call();
+        rig.finish(&[&call]);
+        assert_eq!(call.received().status, Some(200));
+        rig.pass(MS(HOUR / 2));
+    }
+    assert_eq!(rig.provider.called(), ["e-1", "e-1", "e-2"]);
+    assert_eq!(rig.provider.renewals(), 2);
+    assert_eq!(rig.in_pool("e").denied, None);
+    rig.settled();
+}
+
+#[test]
+fn a_refused_secret_of_an_entra_application_is_told_without_it() {
+    let rig = Rig::new();
+    rig.entra_app("e", 1);
+    let refused = r#"{"error":"invalid_client","error_description":"AADSTS7000215: Invalid client secret provided: 'e-secret'.\r\nTrace ID: 0"}"#;
+    rig.provider.script(TOKENS, [Reply::whole(401, refused)]);
+    for _ in 0..2 {
+        let call = rig.openai_call();
+        rig.finish(&[&call]);
+        let received = call.received();
+        assert!(
+            received.status.is_some_and(|status| status >= 400),
+            "{received:?}"
+        );
+        assert!(!received.text.contains("e-secret"), "{received:?}");
+    }
+    assert_eq!(rig.provider.renewals(), 1);
+    let (why, until) = rig.in_pool("e").denied.expect("marked");
+    assert_eq!(until, None);
+    assert!(
+        why.contains("AADSTS7000215: Invalid client secret provided: '********'") && !why.contains("Trace"),
+        "{why}"
+    );
+}
+
+#[test]
+fn any_other_trouble_with_an_entra_application_is_tried_again_later() {
+    let unknown = r#"{"error":"invalid_resource","error_description":"AADSTS500011: The resource principal was not found."}"#;
+    for trouble in [Reply::whole(400, unknown), Reply::whole(503, ""), Reply::hangs()] {
+        let rig = Rig::new();
+        rig.entra_app("e", 1);
+        rig.provider.script(TOKENS, [trouble, entra_token("e-1")]);
+        rig.provider.script("e-1", [Reply::completion()]);
+        let call = rig.openai_call();
+        rig.finish(&[&call]);
+        assert!(call.received().status.is_some_and(|status| status >= 400));
+        assert_eq!(rig.in_pool("e").denied, None);
+        rig.pass(MS(10 * 60_000));
+        let call = rig.openai_call();
+        rig.finish(&[&call]);
+        assert_eq!(call.received().status, Some(200));
+        assert_eq!(rig.provider.renewals(), 2);
+        rig.settled();
+    }
+}

@@ -21,7 +21,7 @@ use crate::app::{App, HostKind, Ports, assemble};
 use crate::config::Config;
 use crate::host::native::process::ProcessGates;
 use crate::http::model_calls;
-use crate::model::account::live::{Credentials, ServiceAccount};
+use crate::model::account::live::{Credentials, EntraApp, ServiceAccount};
 use crate::model::account::{Account, Platform, StoredCredentials};
 use crate::model::key::Key;
 use crate::model::money::MicroUsd;
@@ -222,6 +222,19 @@ impl Rig {
         self.add(name, priority, Platform::Claude, &credentials);
     }
 
+    /// An Entra application without an access token, for OpenAI's platform.
+    pub(super) fn entra_app(&self, name: &str, priority: u32) {
+        let credentials = Credentials::EntraApp(EntraApp {
+            tenant_id: "contoso.example".to_owned(),
+            client_id: "00001111-aaaa-2222-bbbb-3333cccc4444".to_owned(),
+            client_secret: Secret::new(format!("{name}-secret")),
+            base_url: "https://r.openai.azure.com".to_owned(),
+            access_token: None,
+            expires_at: None,
+        });
+        self.add(name, priority, Platform::OpenAi, &credentials);
+    }
+
     /// The operator gives a service account another key, and so ends its token.
     pub(super) fn replace_key(&self, name: &str) {
         let edit = |account: &mut Account| {
@@ -283,6 +296,12 @@ impl Rig {
             "messages": [{"role": "user", "content": "hi"}],
         });
         self.send("/api/v1/messages", &body, most_polls)
+    }
+
+    /// A call of Chat Completions on OpenAI's accounts.
+    pub(super) fn openai_call(&self) -> Client {
+        let body = json!({ "model": "gpt-5", "messages": [{"role": "user", "content": "hi"}] });
+        self.send("/openai/v1/chat/completions", &body, usize::MAX)
     }
 
     /// A call of Chat Completions on Claude's accounts: its stream is converted.
@@ -402,11 +421,11 @@ impl Rig {
     }
 
     pub(super) fn pool(&self) -> pool::Snapshot {
-        let asked = self
-            .app
-            .ports
-            .gates
-            .pool(Platform::Claude, pool::Command::Snapshot);
+        self.pool_of(Platform::Claude)
+    }
+
+    pub(super) fn pool_of(&self, platform: Platform) -> pool::Snapshot {
+        let asked = self.app.ports.gates.pool(platform, pool::Command::Snapshot);
         match at_once(asked).unwrap() {
             pool::Reply::Snapshot(snapshot) => *snapshot,
             other => panic!("{other:?}"),
@@ -415,8 +434,11 @@ impl Rig {
 
     /// The account in the pool.
     pub(super) fn in_pool(&self, name: &str) -> pool::AccountSnapshot {
-        let accounts = self.pool().accounts;
-        let found = accounts.into_iter().find(|account| account.policy.id == name);
+        let pools = Platform::ALL.map(|platform| self.pool_of(platform).accounts);
+        let found = pools
+            .into_iter()
+            .flatten()
+            .find(|account| account.policy.id == name);
         found.unwrap_or_else(|| panic!("the pool has no {name}"))
     }
 
@@ -435,8 +457,10 @@ impl Rig {
         let gate = self.gate();
         assert_eq!(gate.leases, [], "the key's slots are free");
         assert_eq!(gate.waiters, [], "nobody waits for a slot");
-        for account in self.pool().accounts {
-            assert_eq!(account.leases, [], "slots of {} are free", account.policy.id);
+        for platform in Platform::ALL {
+            for account in self.pool_of(platform).accounts {
+                assert_eq!(account.leases, [], "slots of {} are free", account.policy.id);
+            }
         }
         assert_eq!(self.provider.open(), 0, "connections to the provider are closed");
         assert_eq!(self.app.body_memory.figures().used, 0, "no body is held");

@@ -6,7 +6,7 @@ use std::sync::{Arc, MutexGuard, PoisonError};
 use crs_durable::Millis;
 
 use super::Accounts;
-use crate::model::account::live::{AccessKeys, Credentials, LiveAccount, ServiceAccount};
+use crate::model::account::live::{AccessKeys, Credentials, EntraApp, LiveAccount, ServiceAccount};
 use crate::model::account::{Account, Proxy, StoredCredentials, amazon};
 use crate::port::store::StoreError;
 use crate::secrets::SealError;
@@ -175,6 +175,24 @@ impl Accounts {
                 private_key_id: private_key_id.clone(),
                 project: project.clone(),
                 region: region.clone(),
+                base_url: base_url.clone(),
+                access_token: access_token
+                    .as_deref()
+                    .map(|token| open(super::ACCESS_TOKEN, token))
+                    .transpose()?,
+                expires_at: *expires_at,
+            }),
+            StoredCredentials::EntraApp {
+                tenant_id,
+                client_id,
+                client_secret,
+                base_url,
+                access_token,
+                expires_at,
+            } => Credentials::EntraApp(EntraApp {
+                tenant_id: tenant_id.clone(),
+                client_id: client_id.clone(),
+                client_secret: open_for(super::CLIENT_SECRET, Some(base_url), client_secret)?,
                 base_url: base_url.clone(),
                 access_token: access_token
                     .as_deref()

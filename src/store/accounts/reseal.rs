@@ -1,6 +1,6 @@
 //! Re-encrypts an account's secrets for another `ENCRYPTION_KEY`.
 
-use super::{ACCESS_TOKEN, API_KEY, PRIVATE_KEY, SECRET_ACCESS_KEY, SESSION_TOKEN, route};
+use super::{ACCESS_TOKEN, API_KEY, CLIENT_SECRET, PRIVATE_KEY, SECRET_ACCESS_KEY, SESSION_TOKEN, route};
 use crate::model::account::{Account, StoredCredentials, amazon};
 use crate::port::random::Random;
 use crate::secrets::{Keyring, SealError, is_bound};
@@ -63,6 +63,18 @@ pub fn reseal(
                 Some(&route::destination(base_url.as_deref())),
                 private_key,
             )?;
+            if let Some(token) = access_token {
+                field(ACCESS_TOKEN, None, token)?;
+            }
+        }
+        StoredCredentials::EntraApp {
+            client_secret,
+            access_token,
+            base_url,
+            ..
+        } => {
+            let host = route::destination(Some(base_url));
+            field(CLIENT_SECRET, Some(&host), client_secret)?;
             if let Some(token) = access_token {
                 field(ACCESS_TOKEN, None, token)?;
             }

@@ -1,13 +1,14 @@
-//! Destinations of an account's secrets. API keys, Amazon's access keys and the keys of service accounts are bound to the
-//! host for which they were entered, and every secret to its proxy. A change of the destination must contain the secrets again. Otherwise an
-//! admin session, which cannot read secrets, could send them to a host of its choice.
+//! Destinations of an account's secrets. API keys, Amazon's access keys, the keys of service accounts and the secrets of
+//! Entra applications are bound to the host for which they were entered (the last two because their access tokens go
+//! there), and every secret to its proxy. A change of the destination must contain the secrets again. Otherwise an admin
+//! session, which cannot read secrets, could send them to a host of its choice.
 //!
 //! The host is part of the sealing of an API key, so a record with only a changed address cannot be decrypted. A
 //! proxy and its password are sealed as one text.
 
 use std::fmt;
 
-use super::{API_KEY, Accounts, SECRET_ACCESS_KEY, SESSION_TOKEN};
+use super::{API_KEY, Accounts, CLIENT_SECRET, SECRET_ACCESS_KEY, SESSION_TOKEN};
 use crate::model::account::{Account, StoredCredentials, amazon};
 use crate::model::secret::Secret;
 use crate::port::destination::Origin;
@@ -16,7 +17,7 @@ use crate::secrets::{SealError, is_bound};
 /// A secret that the change would keep, and that must be entered again.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SecretNeeded {
-    /// `apiKey`, `accessToken`, `refreshToken`, `secretAccessKey`, `sessionToken` or `serviceAccount`.
+    /// `apiKey`, `accessToken`, `refreshToken`, `secretAccessKey`, `sessionToken`, `serviceAccount` or `clientSecret`.
     pub field: &'static str,
     /// The route for which it was entered. Contains no secret.
     pub from: String,
@@ -101,6 +102,7 @@ impl Accounts {
             StoredCredentials::AccessKeys { region, base_url, .. } => {
                 destination(Some(&amazon::address(region, base_url.as_deref())))
             }
+            StoredCredentials::EntraApp { base_url, .. } => destination(Some(base_url)),
             StoredCredentials::OAuth { .. } => destination(None),
         };
         let proxy = account.proxy.as_ref().map(|sealed| {
@@ -170,6 +172,15 @@ fn secrets(credentials: &StoredCredentials) -> Vec<(&'static str, &str)> {
             // The field in which the key is entered.
             let mut all = vec![("serviceAccount", private_key.as_str())];
             all.extend(access_token.as_deref().map(|token| ("serviceAccount", token)));
+            all
+        }
+        StoredCredentials::EntraApp {
+            client_secret,
+            access_token,
+            ..
+        } => {
+            let mut all = vec![(CLIENT_SECRET, client_secret.as_str())];
+            all.extend(access_token.as_deref().map(|token| (CLIENT_SECRET, token)));
             all
         }
         StoredCredentials::OAuth {

@@ -1,3 +1,5 @@
+mod entra;
+
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 

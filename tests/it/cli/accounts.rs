@@ -137,3 +137,35 @@ async fn an_azure_account_is_added_with_its_version() {
     let target = provider.requests().pop().unwrap().target;
     assert_eq!(target, "/openai/responses?api-version=2025-04-01-preview");
 }
+
+#[tokio::test]
+async fn an_entra_application_is_added_with_its_secret_from_standard_input() {
+    const TENANT: &str = "contoso.onmicrosoft.com";
+    const CLIENT: &str = "00001111-aaaa-2222-bbbb-3333cccc4444";
+    const SECRET: &str = "qWgdYAmab0YSkuL~qKv5bPX";
+    let provider = FakeProvider::start().await;
+    provider.is_azure("", "", &["my-gpt"]);
+    provider.takes_entra_app(TENANT, CLIENT, SECRET);
+    let mut relay = setup().provider(&provider).prepare();
+    let base = format!("{}/openai", provider.url());
+    let mut args = vec!["account", "add", "--name", "azure", "--client-id", CLIENT];
+    args.extend(["--client-secret-file", "-", "--json"]);
+    let said = crs_with(&mut relay, &args, SECRET).await.failed(2);
+    assert!(said.contains("--tenant-id") && said.contains("--base-url"), "{said}");
+    args.extend(["--tenant-id", TENANT, "--base-url", &base, "--map-model", "gpt-5=my-gpt"]);
+    let mut odd = args.clone();
+    odd.extend(["--key-header", "api-key"]);
+    crs_with(&mut relay, &odd, SECRET).await.failed(2);
+    let ran = crs_with(&mut relay, &args, SECRET).await;
+    assert!(!ran.out.contains(SECRET) && !ran.err.contains(SECRET));
+    let account = ran.json();
+    assert_eq!(account["platform"], "openai");
+    assert_eq!(
+        account["credentials"],
+        serde_json::json!({ "type": "entraApp", "tenantId": TENANT, "clientId": CLIENT, "baseUrl": base })
+    );
+    crs(&mut relay, &["account", "test", "azure"]).await.done();
+    let asked = provider.requests().pop().unwrap();
+    assert_eq!(asked.target, "/openai/v1/responses");
+    assert_eq!(provider.entra_tokens(), 1);
+}

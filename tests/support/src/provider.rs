@@ -25,6 +25,7 @@ pub mod bedrock;
 mod claude;
 mod consent;
 mod control;
+mod entra;
 mod gemini;
 pub mod google;
 mod headers;
@@ -65,6 +66,7 @@ pub use script::{At, Chunks, How, Script};
 use crate::{PATIENCE, within};
 use amazon::AmazonState;
 use azure::AzureResource;
+use entra::EntraState;
 use google::GoogleState;
 use oauth::OauthState;
 
@@ -81,6 +83,7 @@ struct State {
     oauth: OauthState,
     amazon: AmazonState,
     azure: Option<AzureResource>,
+    entra: EntraState,
     google: GoogleState,
     /// Upgrades are accepted; otherwise they get 405, as at a host that has none.
     takes_sockets: bool,
@@ -132,7 +135,8 @@ impl State {
         if let Some(refusal) = bedrock::objection(request) {
             return refusal;
         }
-        if let Some(refusal) = self.azure.as_ref().and_then(|azure| azure.objection(request)) {
+        let azure = self.azure.as_ref();
+        if let Some(refusal) = azure.and_then(|azure| azure.objection(request, &self.entra)) {
             return refusal;
         }
         if let Some(refusal) = self.google.objection(request) {
@@ -165,10 +169,10 @@ impl State {
                 gemini::assist(method).map_or_else(|| Script::error(404), Script::json)
             }
             (Route::Upgrade, _) if self.takes_sockets => Script::upgrade(),
-            (Route::Token, "POST") => match self.google.grant(request) {
-                Some(answer) => answer,
-                None => self.oauth.grant(request),
-            },
+            (Route::Token, "POST") => {
+                let granted = self.google.grant(request).or_else(|| self.entra.grant(request));
+                granted.unwrap_or_else(|| self.oauth.grant(request))
+            }
             (Route::Other, _) => Script::error(404),
             _ => Script::error(405),
         }

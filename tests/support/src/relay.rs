@@ -123,6 +123,7 @@ impl Setup {
             "GEMINI_API_URL",
             "CODE_ASSIST_URL",
             "ANTIGRAVITY_API_URL",
+            "ENTRA_URL",
         ] {
             self = self.env(name, url);
         }

@@ -52,7 +52,7 @@ export const pickConfig = (account: Account): AccountConfig => ({
 export const HEADERS = ['x-api-key', 'authorization', 'api-key'] as const satisfies readonly KeyHeader[]
 
 /** Whether the account is one whose key and name its host sees as the operator says. */
-export const hasHost = ({ platform, credentials }: Pick<Account, 'platform' | 'credentials'>) => credentials.type === 'apiKey' && (platform === 'claude' || platform === 'openai')
+export const hasHost = ({ platform, credentials }: Pick<Account, 'platform' | 'credentials'>) => credentials.type === 'entraApp' || (credentials.type === 'apiKey' && (platform === 'claude' || platform === 'openai'))
 
 /** What PATCH is sent: no models are all models, an empty version is none. */
 export function patchBody(patch: Partial<AccountConfig>): AccountInput {

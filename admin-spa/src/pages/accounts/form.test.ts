@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest'
-import { credentialsOf, emptySecrets, emptySettings, isSubscription, misplaced, missingOf, newAccount, plainSecret, settingsOf, waysOf } from './form'
+import { credentialsOf, emptySecrets, emptySettings, isSubscription, misplaced, missingOf, newAccount, plainSecret, PLATFORMS, settingsOf, waysOf } from './form'
 
 test('an API key is the first way wherever there is one', () => {
   expect(waysOf('claude')[0]).toBe('apiKey')
@@ -8,6 +8,7 @@ test('an API key is the first way wherever there is one', () => {
   expect(waysOf('openai')).not.toContain('accessKeys')
   expect(waysOf('gemini')).toContain('serviceAccount')
   for (const platform of ['openai', 'antigravity'] as const) expect(waysOf(platform)).not.toContain('serviceAccount')
+  expect(PLATFORMS.filter((platform) => waysOf(platform).includes('entraApp'))).toEqual(['openai'])
   expect(waysOf('claude').filter((way) => !isSubscription(way))).toEqual(['apiKey', 'accessKeys', 'serviceAccount'])
 })
 
@@ -28,7 +29,7 @@ test('tokens go with what is known of them', () => {
 })
 
 test('each way has the fields it cannot do without', () => {
-  expect(['apiKey', 'signIn', 'file', 'tokens', 'accessKeys', 'serviceAccount'].map((way) => missingOf(way as never, emptySecrets()))).toEqual(['apiKey', undefined, 'file', 'accessToken', 'accessKeyId', 'serviceAccount'])
+  expect(['apiKey', 'signIn', 'file', 'tokens', 'accessKeys', 'serviceAccount', 'entraApp'].map((way) => missingOf(way as never, emptySecrets()))).toEqual(['apiKey', undefined, 'file', 'accessToken', 'accessKeyId', 'serviceAccount', 'tenantId'])
   const keys = { ...emptySecrets(), accessKeyId: 'AKIAIOSFODNN7EXAMPLE', secretAccessKey: 's' }
   expect(missingOf('accessKeys', keys)).toBe('region')
   expect(missingOf('accessKeys', { ...keys, region: 'us-east-1' })).toBeUndefined()
@@ -44,6 +45,14 @@ test('a service account goes with its region', () => {
   expect(credentialsOf('serviceAccount', file)).toEqual({ credentials: { type: 'serviceAccount', serviceAccount: '{"type":"service_account"}', project: null, region: 'global', baseUrl: null } })
   expect(credentialsOf('serviceAccount', { ...file, project: 'p-1' }).credentials).toMatchObject({ project: 'p-1' })
   expect(missingOf('serviceAccount', { ...file, region: '' })).toBe('region')
+})
+
+test('an Entra application goes with its resource', () => {
+  const app = { ...emptySecrets(), tenantId: ' contoso.onmicrosoft.com ', clientId: ' 0-1 ', clientSecret: 'AZURE_CLIENT_SECRET="s~1"', baseUrl: ' https://r.openai.azure.com ' }
+  const credentials = { type: 'entraApp', tenantId: 'contoso.onmicrosoft.com', clientId: '0-1', clientSecret: 's~1', baseUrl: 'https://r.openai.azure.com' }
+  expect(credentialsOf('entraApp', app)).toEqual({ credentials })
+  expect(missingOf('entraApp', { ...app, baseUrl: '' })).toBe('baseUrl')
+  expect(newAccount('openai', 'entraApp', { ...app, apiVersion: ' 2025-04-01-preview ', keyHeader: 'api-key' }, { ...emptySettings(), name: 'A' }, null)).toEqual({ name: 'A', platform: 'openai', credentials, apiVersion: '2025-04-01-preview' })
 })
 
 test('a secret is taken out of what it was pasted with', () => {

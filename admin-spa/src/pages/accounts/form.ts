@@ -1,13 +1,15 @@
 import type { KeyHeader, NewAccountInputWritable as NewAccountInput, Platform, ProxyInputWritable as ProxyInput, SignInInputWritable as SignInInput } from '@/api'
 
 /** How an account gets its credentials. */
-export const WAYS = ['apiKey', 'signIn', 'file', 'tokens', 'accessKeys', 'serviceAccount'] as const
+export const WAYS = ['apiKey', 'signIn', 'file', 'tokens', 'accessKeys', 'serviceAccount', 'entraApp'] as const
 export type Way = (typeof WAYS)[number]
 
 export const PLATFORMS = ['claude', 'openai', 'gemini', 'antigravity'] as const satisfies readonly Platform[]
 
-/** The ways of a platform, the recommended one first. Antigravity has no API keys and no client's file; access keys are for Claude, service accounts for Claude and Gemini. */
-export const waysOf = (platform: Platform): readonly Way[] => (platform === 'antigravity' ? ['signIn', 'tokens'] : WAYS.filter((way) => platform === 'claude' || (way !== 'accessKeys' && (way !== 'serviceAccount' || platform === 'gemini'))))
+/** The platforms of ways that are not for all. Antigravity has no API keys and no client's file. */
+const ONLY_FOR: { [way in Way]?: readonly Platform[] } = { accessKeys: ['claude'], serviceAccount: ['claude', 'gemini'], entraApp: ['openai'] }
+/** The ways of a platform, the recommended one first. */
+export const waysOf = (platform: Platform): readonly Way[] => (platform === 'antigravity' ? ['signIn', 'tokens'] : WAYS.filter((way) => ONLY_FOR[way]?.includes(platform) ?? true))
 
 /** Whether the credentials are those of a person's subscription, which providers' terms speak about. */
 export const isSubscription = (way: Way) => way === 'signIn' || way === 'file' || way === 'tokens'
@@ -33,10 +35,13 @@ export interface SecretsForm {
   serviceAccount: string
   /** Empty: that of the key file. */
   project: string
+  tenantId: string
+  clientId: string
+  clientSecret: string
 }
-export const emptySecrets = (): SecretsForm => ({ apiKey: '', baseUrl: '', keyHeader: '', apiVersion: '', accessToken: '', refreshToken: '', expiresAt: '', tenant: '', file: '', accessKeyId: '', secretAccessKey: '', sessionToken: '', region: '', serviceAccount: '', project: '' })
+export const emptySecrets = (): SecretsForm => ({ apiKey: '', baseUrl: '', keyHeader: '', apiVersion: '', accessToken: '', refreshToken: '', expiresAt: '', tenant: '', file: '', accessKeyId: '', secretAccessKey: '', sessionToken: '', region: '', serviceAccount: '', project: '', tenantId: '', clientId: '', clientSecret: '' })
 
-const NEEDED = { apiKey: ['apiKey'], signIn: [], file: ['file'], tokens: ['accessToken'], accessKeys: ['accessKeyId', 'secretAccessKey', 'region'], serviceAccount: ['serviceAccount', 'region'] } as const
+const NEEDED = { apiKey: ['apiKey'], signIn: [], file: ['file'], tokens: ['accessToken'], accessKeys: ['accessKeyId', 'secretAccessKey', 'region'], serviceAccount: ['serviceAccount', 'region'], entraApp: ['tenantId', 'clientId', 'clientSecret', 'baseUrl'] } as const
 /** The first required field of this way that is empty; `undefined` if none is. */
 export const missingOf = (way: Way, form: SecretsForm) => NEEDED[way].find((field) => !form[field].trim())
 
@@ -85,6 +90,7 @@ export function credentialsOf(way: Exclude<Way, 'signIn'>, form: SecretsForm): P
       },
     }
   if (way === 'serviceAccount') return { credentials: { type: 'serviceAccount', serviceAccount: form.serviceAccount.trim(), project: form.project.trim() || null, region: form.region.trim(), baseUrl: form.baseUrl.trim() || null } }
+  if (way === 'entraApp') return { credentials: { type: 'entraApp', tenantId: form.tenantId.trim(), clientId: form.clientId.trim(), clientSecret: plainSecret(form.clientSecret), baseUrl: form.baseUrl.trim() } }
   return {
     credentials: {
       type: 'oauth',
@@ -124,5 +130,5 @@ export const newAccount = (platform: Platform, way: Exclude<Way, 'signIn'>, secr
   platform,
   ...credentialsOf(way, secrets),
   ...(way === 'apiKey' && secrets.keyHeader ? { keyHeader: secrets.keyHeader as KeyHeader } : {}),
-  ...(way === 'apiKey' && platform === 'openai' && secrets.apiVersion.trim() ? { apiVersion: secrets.apiVersion.trim() } : {}),
+  ...((way === 'apiKey' || way === 'entraApp') && platform === 'openai' && secrets.apiVersion.trim() ? { apiVersion: secrets.apiVersion.trim() } : {}),
 })

@@ -17,7 +17,7 @@ use serde_json::{Map, Value};
 
 use super::{ALLOWED, generative, taken_out};
 use crate::account::Unsendable;
-use crate::account::outgoing::{client_headers, own_agent, post, send, service_token, with_query};
+use crate::account::outgoing::{client_headers, own_agent, post, requested_token, send, with_query};
 use crate::dialect::call::{Call, Endpoint, Surface};
 use crate::model::account::live::{LiveAccount, ServiceAccount};
 use crate::model::account::vertex;
@@ -48,7 +48,7 @@ pub(super) fn build(
 ) -> Result<Request<Bytes>, Unsendable> {
     let mut headers = client_headers(call, &ALLOWED);
     own_agent(&mut headers, &account.account)?;
-    headers.insert(header::AUTHORIZATION, service_token(credentials)?);
+    headers.insert(header::AUTHORIZATION, requested_token(credentials.access_token.as_ref())?);
     let (surface, method) = generative(call)?;
     let version = if surface == Surface::V1 { "v1" } else { "v1beta1" };
     let model = account.mapped_model(&call.model).unwrap_or(&call.model);

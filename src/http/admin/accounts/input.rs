@@ -80,14 +80,14 @@ pub(in super::super) struct AccountInput {
     #[schema(value_type = Option<String>, max_length = 200)]
     #[serde(default)]
     user_agent: InputField<Option<Line<0, 200>>>,
-    /// The host supports only Chat Completions, so calls of other protocols are converted. Only for API keys of
-    /// platform `openai`. If left out of a new account, it is guessed from the host.
+    /// The host supports only Chat Completions, so calls of other protocols are converted. Only for API keys and Entra
+    /// applications of platform `openai`. If left out of a new account, it is guessed from the host.
     #[schema(value_type = bool, required = false)]
     #[serde(default)]
     chat_only: InputField<bool>,
     /// The `api-version` of Azure OpenAI, which every request then contains, such as `2025-04-01-preview`; `null`: none,
-    /// as for Azure's v1 API. Only for API keys of platform `openai`. A `baseUrl` may also end with
-    /// `?api-version=...`.
+    /// as for Azure's v1 API. Only for API keys and Entra applications of platform `openai`. A `baseUrl` may also end
+    /// with `?api-version=...`.
     #[schema(value_type = Option<String>, max_length = 40)]
     #[serde(default)]
     api_version: InputField<Option<ApiVersion>>,
@@ -387,6 +387,10 @@ impl Edit {
                 (Platform::OpenAi | Platform::Antigravity, StoredCredentials::ServiceAccount { .. }) => Some(
                     "`credentials.type` may be `serviceAccount` only for `claude` and `gemini` (Google Vertex AI)",
                 ),
+                (
+                    Platform::Claude | Platform::Gemini | Platform::Antigravity,
+                    StoredCredentials::EntraApp { .. },
+                ) => Some("`credentials.type` may be `entraApp` only for platform `openai` (Azure OpenAI)"),
                 _ => None,
             };
             if let Some(why) = refused {

@@ -112,6 +112,13 @@ enum CredentialsView {
         /// `null`: the address of the region.
         base_url: Option<String>,
     },
+    #[serde(rename_all = "camelCase")]
+    EntraApp {
+        tenant_id: String,
+        client_id: String,
+        /// The address of the Azure resource.
+        base_url: String,
+    },
     #[serde(rename = "oauth", rename_all = "camelCase")]
     OAuth {
         has_refresh_token: bool,
@@ -271,6 +278,16 @@ impl AccountView {
                     client_email: client_email.clone(),
                     project: project.clone(),
                     region: region.clone(),
+                    base_url: base_url.clone(),
+                },
+                StoredCredentials::EntraApp {
+                    tenant_id,
+                    client_id,
+                    base_url,
+                    ..
+                } => CredentialsView::EntraApp {
+                    tenant_id: tenant_id.clone(),
+                    client_id: client_id.clone(),
                     base_url: base_url.clone(),
                 },
                 StoredCredentials::OAuth {

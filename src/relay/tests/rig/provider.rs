@@ -82,7 +82,19 @@ impl Reply {
         Self::whole(200, &body.to_string())
     }
 
-    /// The same as a stream of four frames, 100 ms apart.
+    /// An answer to Chat Completions, with the same tokens.
+    pub(crate) fn completion() -> Self {
+        let body = json!({
+            "id": "chatcmpl-1", "object": "chat.completion", "created": 1_764_000_000, "model": "gpt-5",
+            "choices": [{
+                "index": 0, "message": {"role": "assistant", "content": "words"}, "finish_reason": "stop",
+            }],
+            "usage": {"prompt_tokens": 10, "completion_tokens": 5, "total_tokens": 15},
+        });
+        Self::whole(200, &body.to_string())
+    }
+
+    /// A message as a stream of four frames, 100 ms apart.
     pub(crate) fn stream() -> Self {
         let event = |name: &str, data: serde_json::Value| {
             let mut data = data;

@@ -1,7 +1,9 @@
-//! Azure OpenAI's dated API: refuses paths, versions, keys and deployments that the resource does not have, as Azure does.
+//! Azure OpenAI's APIs, v1 and dated: refuses paths, versions, keys and deployments that the resource does not have, as
+//! Azure does.
 
 use serde_json::json;
 
+use super::entra::EntraState;
 use super::request::Request;
 use super::script::Script;
 use super::{FakeProvider, Route};
@@ -26,11 +28,11 @@ pub(super) struct AzureResource {
 
 impl AzureResource {
     /// The answer to a request that the resource would not serve.
-    pub(super) fn objection(&self, request: &Request) -> Option<Script> {
+    pub(super) fn objection(&self, request: &Request, entra: &EntraState) -> Option<Script> {
         let rest = request.path().strip_prefix("/openai/")?;
         match (request.header("api-key"), request.bearer()) {
             (Some(key), None) if key == self.key => {}
-            (None, Some(token)) if token == self.token => {}
+            (None, Some(token)) if token == self.token || entra.knows(token) => {}
             (None, Some(_)) => {
                 return Some(Script::json(json!({ "statusCode": 401, "message": TOKEN })).status(401));
             }
@@ -45,7 +47,10 @@ impl AzureResource {
         let in_path = rest
             .strip_prefix("deployments/")
             .and_then(|rest| rest.strip_suffix("/chat/completions"));
+        let in_body = || Some(request.try_json()?["model"].as_str()?.to_owned());
         let deployment = match (Route::of(request), in_path) {
+            // The v1 API.
+            _ if rest.starts_with("v1/") => in_body().filter(|_| version.is_empty() || version == "preview"),
             _ if !is_dated || more.is_some() => None,
             (Route::ChatCompletions, Some(deployment)) => Some(deployment.to_owned()),
             (Route::Responses, None) if version < RESPONSES_SINCE => {
@@ -53,9 +58,7 @@ impl AzureResource {
                     "Azure OpenAI Responses API is enabled only for api-version 2025-03-01-preview and later";
                 return Some(error(400, "BadRequest", why));
             }
-            (Route::Responses, None) => request
-                .try_json()
-                .and_then(|body| Some(body["model"].as_str()?.to_owned())),
+            (Route::Responses, None) => in_body(),
             _ => None,
         };
         match deployment {

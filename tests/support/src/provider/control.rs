@@ -7,6 +7,7 @@
 //! | `POST /control/allow` | `{"address": where a person signs in}` | `{"code", "state", "callback", "denied"}` |
 //! | `GET /control/requests` | | `[{"number", "method", "target", "credential", "body"}]`, without these |
 //! | `POST /control/access-keys` | `{"id", "secret"}`, access keys of Amazon's | 204, and signed requests are checked with them |
+//! | `POST /control/entra-app` | `{"tenant", "client", "secret"}`, an application of Microsoft Entra | 204, and it gets tokens from now on |
 //! | `POST /control/service-account` | `{"email"}`, a service account of Google's | its key file, which the provider accepts from now on |
 //! | `POST /control/forget` | | 204, and the requests are forgotten |
 //!
@@ -164,6 +165,18 @@ fn control(provider: &FakeProvider, request: &Request) -> Result<Value, String> 
             }
             let asked: Asked = read(request)?;
             provider.takes_access_keys(&asked.id, &asked.secret, None);
+            Ok(Value::Null)
+        }
+        "entra-app" => {
+            #[derive(Deserialize)]
+            #[serde(deny_unknown_fields)]
+            struct Asked {
+                tenant: String,
+                client: String,
+                secret: String,
+            }
+            let asked: Asked = read(request)?;
+            provider.takes_entra_app(&asked.tenant, &asked.client, &asked.secret);
             Ok(Value::Null)
         }
         "service-account" => {

@@ -1,6 +1,7 @@
 //! The route of a request.
 
 use super::bedrock;
+use super::entra;
 use super::request::Request;
 
 /// The kinds of request that have scripts of their own.
@@ -24,7 +25,7 @@ pub enum Route {
     Gemini,
     /// The rest of Code Assist, and counting tokens in both.
     Assist,
-    /// Refreshing of OAuth tokens.
+    /// Refreshing of OAuth tokens, and tokens of service accounts and applications.
     Token,
     Other,
 }
@@ -46,7 +47,7 @@ impl Route {
             Self::CountTokens
         } else if path.ends_with("/v1/models") {
             Self::Models
-        } else if path.ends_with("/v1/oauth/token") {
+        } else if path.ends_with("/v1/oauth/token") || entra::is_token(path) {
             Self::Token
         } else if path.ends_with("/responses") && request.method == "GET" {
             Self::Upgrade

@@ -52,9 +52,13 @@ impl AccountInput {
             return Ok(());
         };
         let is_fit = account.platform == Platform::OpenAi
-            && matches!(account.credentials, StoredCredentials::ApiKey { .. });
+            && matches!(
+                account.credentials,
+                StoredCredentials::ApiKey { .. } | StoredCredentials::EntraApp { .. }
+            );
         if version.is_some() && !is_fit {
-            let message = "`apiVersion` is only for API keys of platform `openai` (Azure OpenAI)";
+            let message =
+                "`apiVersion` is only for API keys and Entra applications of platform `openai` (Azure OpenAI)";
             return Err(ApiError::invalid("apiVersion", message));
         }
         account.api_version = version.map(str::to_owned);

@@ -1,5 +1,7 @@
 //! The credentials of an account.
 
+mod entra;
+
 use http::Uri;
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer};
@@ -14,9 +16,12 @@ use crate::model::account::{StoredCredentials, amazon, vertex};
 use crate::port::destination::{Destinations, Refusal};
 use crate::store::accounts::Accounts;
 
+use entra::{ClientId, TenantId};
+
 /// The type determines the required fields: `apiKey` for `apiKey`, `accessToken` for `oauth`; `accessKeyId`,
 /// `secretAccessKey` and `region` for `accessKeys` (Claude at Amazon Bedrock); `serviceAccount` and `region` for
-/// `serviceAccount` (Claude and Gemini at Google Vertex AI).
+/// `serviceAccount` (Claude and Gemini at Google Vertex AI); `tenantId`, `clientId`, `clientSecret` and `baseUrl` for
+/// `entraApp` (Azure OpenAI).
 #[derive(Clone, Debug, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub(in super::super::super) struct CredentialsInput {
@@ -27,6 +32,7 @@ pub(in super::super::super) struct CredentialsInput {
     /// The provider's address, unless it is the official one. With access keys the official one is
     /// `https://bedrock-runtime.{region}.amazonaws.com/anthropic`, with a service account that of Vertex AI in the region.
     /// An address of Bedrock's runtime without a path, or one that ends with `/model`, is called by InvokeModel.
+    /// For an Entra application it is the address of the Azure resource, which is required.
     #[serde(default)]
     #[schema(value_type = Option<String>)]
     pub(super) base_url: InputField<BaseUrl>,
@@ -52,6 +58,18 @@ pub(in super::super::super) struct CredentialsInput {
     #[serde(default)]
     #[schema(value_type = String, required = false, max_length = 40)]
     pub(super) region: InputField<Region>,
+    /// The Entra tenant: a GUID, or a domain such as `contoso.onmicrosoft.com`.
+    #[serde(default)]
+    #[schema(value_type = String, required = false, max_length = 253)]
+    pub(super) tenant_id: InputField<TenantId>,
+    /// The id of the Entra application, a GUID.
+    #[serde(default)]
+    #[schema(value_type = String, required = false, max_length = 36)]
+    pub(super) client_id: InputField<ClientId>,
+    /// A secret of the Entra application: its value, not its id. Only Entra's token endpoint gets it.
+    #[serde(default)]
+    #[schema(value_type = String, required = false, write_only)]
+    pub(super) client_secret: InputField<Credential>,
     #[serde(default)]
     #[schema(value_type = String, required = false, write_only)]
     pub(super) access_token: InputField<Credential>,
@@ -77,6 +95,8 @@ pub(in super::super::super) enum CredentialsType {
     AccessKeys,
     #[serde(rename = "serviceAccount")]
     ServiceAccount,
+    #[serde(rename = "entraApp")]
+    EntraApp,
     #[serde(rename = "oauth")]
     OAuth,
 }
@@ -94,6 +114,9 @@ impl CredentialsInput {
             service_account: InputField::No,
             project: InputField::No,
             region: InputField::No,
+            tenant_id: InputField::No,
+            client_id: InputField::No,
+            client_secret: InputField::No,
             access_token: InputField::No,
             refresh_token: InputField::No,
             expires_at: InputField::No,
@@ -116,19 +139,24 @@ impl CredentialsInput {
             },
             CredentialsType::AccessKeys => no_access_keys(),
             CredentialsType::ServiceAccount => no_service_account(),
+            CredentialsType::EntraApp => entra::nothing(),
             CredentialsType::OAuth => no_tokens(),
         }
     }
 
     /// Refuses fields of other types, and forbidden addresses.
     pub(super) fn check(&self, destinations: &Destinations) -> Result<(), ApiError> {
-        use CredentialsType::{AccessKeys, ApiKey, OAuth, ServiceAccount};
+        use CredentialsType::{AccessKeys, ApiKey, EntraApp, OAuth, ServiceAccount};
         let base_url = self.base_url.as_ref().is_some_and(|base| base.0.is_some());
         let token = |token: &InputField<Option<Credential>>| token.as_ref().is_some_and(Option::is_some);
         // Each field, whether it was sent, and the types to which it belongs.
-        let fields: [(&str, bool, &[CredentialsType]); 12] = [
+        let fields: [(&str, bool, &[CredentialsType]); 15] = [
             ("apiKey", self.api_key.as_ref().is_some(), &[ApiKey]),
-            ("baseUrl", base_url, &[ApiKey, AccessKeys, ServiceAccount]),
+            (
+                "baseUrl",
+                base_url,
+                &[ApiKey, AccessKeys, ServiceAccount, EntraApp],
+            ),
             (
                 "accessKeyId",
                 self.access_key_id.as_ref().is_some(),
@@ -154,6 +182,13 @@ impl CredentialsInput {
                 "region",
                 self.region.as_ref().is_some(),
                 &[AccessKeys, ServiceAccount],
+            ),
+            ("tenantId", self.tenant_id.as_ref().is_some(), &[EntraApp]),
+            ("clientId", self.client_id.as_ref().is_some(), &[EntraApp]),
+            (
+                "clientSecret",
+                self.client_secret.as_ref().is_some(),
+                &[EntraApp],
             ),
             ("accessToken", self.access_token.as_ref().is_some(), &[OAuth]),
             ("refreshToken", token(&self.refresh_token), &[OAuth]),
@@ -222,6 +257,7 @@ impl CredentialsInput {
             }
             CredentialsType::AccessKeys => self.access_keys_over(accounts, id, stored)?,
             CredentialsType::ServiceAccount => self.service_account_over(accounts, id, stored)?,
+            CredentialsType::EntraApp => self.entra_app_over(accounts, id, stored)?,
             CredentialsType::OAuth => {
                 let sent_at = self.expires_at.as_ref().map(|at| at.0);
                 let (stored_access, stored_refresh, stored_at, stored_tenant) = match stored {

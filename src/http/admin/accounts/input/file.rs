@@ -173,7 +173,9 @@ mod tests {
         let access = match credentials.r#type {
             CredentialsType::ApiKey => credentials.api_key.as_ref().unwrap(),
             CredentialsType::OAuth => credentials.access_token.as_ref().unwrap(),
-            CredentialsType::AccessKeys | CredentialsType::ServiceAccount => panic!("no login"),
+            CredentialsType::AccessKeys | CredentialsType::ServiceAccount | CredentialsType::EntraApp => {
+                panic!("no login")
+            }
         };
         let optional = credentials.refresh_token.as_ref().cloned().flatten();
         (
