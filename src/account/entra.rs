@@ -54,7 +54,9 @@ pub fn answered(status: StatusCode, body: &[u8], now: Millis) -> RefreshOutcome 
         RefreshOutcome::Refused(format!("Microsoft Entra gives no token: {remedy} ({said})"))
     } else {
         let status = status.as_u16();
-        RefreshOutcome::Failed(format!("Microsoft Entra's token endpoint answered {status}: {said}"))
+        RefreshOutcome::Failed(format!(
+            "Microsoft Entra's token endpoint answered {status}: {said}"
+        ))
     }
 }
 
@@ -128,7 +130,8 @@ mod tests {
 
     #[test]
     fn a_token_has_its_end() {
-        let token = r#"{"token_type":"Bearer","expires_in":3599,"ext_expires_in":3599,"access_token":"eyJ0.e30.s"}"#;
+        let token =
+            r#"{"token_type":"Bearer","expires_in":3599,"ext_expires_in":3599,"access_token":"eyJ0.e30.s"}"#;
         let RefreshOutcome::Tokens(tokens) = read(200, token) else {
             panic!()
         };

@@ -55,7 +55,10 @@ pub(super) fn build(
     let mut headers = client_headers(call, &ALLOWED);
     headers.remove(ANTHROPIC_VERSION);
     own_agent(&mut headers, &account.account)?;
-    headers.insert(header::AUTHORIZATION, requested_token(credentials.access_token.as_ref())?);
+    headers.insert(
+        header::AUTHORIZATION,
+        requested_token(credentials.access_token.as_ref())?,
+    );
 
     let model = account.mapped_model(&call.model);
     let model = model.map_or_else(|| vertex::model(&call.model), str::to_owned);

@@ -16,7 +16,7 @@ impl Account {
             StoredCredentials::AccessKeys { region, base_url, .. } => {
                 Some(Bedrock::of_keys(region, base_url.as_deref()))
             }
-            StoredCredentials::OAuth { .. } => None,
+            StoredCredentials::EntraApp { .. } | StoredCredentials::OAuth { .. } => None,
         };
         bedrock.is_some_and(|bedrock| {
             let by_host = bedrock.model(model);

@@ -330,8 +330,10 @@ fn a_crowd_on_an_entra_application_asks_for_one_token() {
     for crowd in [1, 200] {
         let rig = Rig::new();
         rig.entra_app("e", 1);
-        rig.provider
-            .script(TOKENS, [entra_token("e-1"), entra_token("e-2"), entra_token("e-3")]);
+        rig.provider.script(
+            TOKENS,
+            [entra_token("e-1"), entra_token("e-2"), entra_token("e-3")],
+        );
         for token in ["e-1", "e-2", "e-3"] {
             rig.provider.script(token, [Reply::completion()]);
         }
@@ -357,7 +359,11 @@ fn a_crowd_on_an_entra_application_asks_for_one_token() {
         rig.pass(MS(1_000));
         at_once();
         assert_eq!(rig.provider.renewals(), 3, "{crowd}");
-        let called = [["e-1"].repeat(crowd), ["e-2"].repeat(2 * crowd), ["e-3"].repeat(crowd)];
+        let called = [
+            ["e-1"].repeat(crowd),
+            ["e-2"].repeat(2 * crowd),
+            ["e-3"].repeat(crowd),
+        ];
         assert_eq!(rig.provider.called(), called.concat());
         rig.settled();
     }
@@ -369,7 +375,8 @@ fn a_refused_token_of_an_entra_application_is_renewed_and_the_call_sent_again() 
     rig.entra_app("e", 1);
     rig.provider
         .script(TOKENS, [entra_token("e-1"), entra_token("e-2")]);
-    let refused = r#"{"error":{"code":"Unauthorized","message":"Access token is missing, invalid, or have expired."}}"#;
+    let refused =
+        r#"{"error":{"code":"Unauthorized","message":"Access token is missing, invalid, or have expired."}}"#;
     rig.provider
         .script("e-1", [Reply::completion(), Reply::whole(401, refused)]);
     rig.provider.script("e-2", [Reply::completion()]);

@@ -420,10 +420,6 @@ impl Rig {
         }
     }
 
-    pub(super) fn pool(&self) -> pool::Snapshot {
-        self.pool_of(Platform::Claude)
-    }
-
     pub(super) fn pool_of(&self, platform: Platform) -> pool::Snapshot {
         let asked = self.app.ports.gates.pool(platform, pool::Command::Snapshot);
         match at_once(asked).unwrap() {

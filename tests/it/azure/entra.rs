@@ -37,10 +37,7 @@ impl Azure {
     }
 
     async fn reset(&self, account: &Value) {
-        let path = format!(
-            "/admin/accounts/{}/reset",
-            account["id"].as_str().expect("an id")
-        );
+        let path = format!("/admin/accounts/{}/reset", account["id"].as_str().expect("an id"));
         self.relay.admin().post(&path, &json!({})).await.good();
     }
 }
@@ -103,8 +100,9 @@ async fn the_dated_api_takes_its_tokens() {
     assert!(tested.contains("\"success\":true"), "{tested}");
     assert_eq!(a.provider.entra_tokens(), 1);
 
-    let changed = a.change(&account, &json!({ "apiVersion": OLD, "chatOnly": true }));
-    assert_eq!(changed.await.good().json()["chatOnly"], true);
+    let change = json!({ "apiVersion": OLD, "chatOnly": true });
+    let changed = a.change(&account, &change).await.good().json();
+    assert_eq!(changed["chatOnly"], true);
     a.chat("/v1/chat/completions").send().await.good();
     let target = a.asked().target;
     assert!(target.ends_with(&format!("api-version={OLD}")), "{target}");
@@ -267,7 +265,11 @@ async fn applications_are_validated() {
         ("claude", json!({}), "credentials.type"),
         ("gemini", json!({}), "credentials.type"),
         ("antigravity", json!({}), "credentials.type"),
-        ("openai", json!({ "tenantId": "../common" }), "credentials.tenantId"),
+        (
+            "openai",
+            json!({ "tenantId": "../common" }),
+            "credentials.tenantId",
+        ),
         (
             "openai",
             json!({ "tenantId": "evil.example/x?y=" }),

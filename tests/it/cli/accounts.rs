@@ -151,8 +151,18 @@ async fn an_entra_application_is_added_with_its_secret_from_standard_input() {
     let mut args = vec!["account", "add", "--name", "azure", "--client-id", CLIENT];
     args.extend(["--client-secret-file", "-", "--json"]);
     let said = crs_with(&mut relay, &args, SECRET).await.failed(2);
-    assert!(said.contains("--tenant-id") && said.contains("--base-url"), "{said}");
-    args.extend(["--tenant-id", TENANT, "--base-url", &base, "--map-model", "gpt-5=my-gpt"]);
+    assert!(
+        said.contains("--tenant-id") && said.contains("--base-url"),
+        "{said}"
+    );
+    args.extend([
+        "--tenant-id",
+        TENANT,
+        "--base-url",
+        &base,
+        "--map-model",
+        "gpt-5=my-gpt",
+    ]);
     let mut odd = args.clone();
     odd.extend(["--key-header", "api-key"]);
     crs_with(&mut relay, &odd, SECRET).await.failed(2);

@@ -128,13 +128,13 @@ export type AccountBatchInput = {
 export type AccountChange = {
     /**
      * The `api-version` of Azure OpenAI, which every request then contains, such as `2025-04-01-preview`; `null`: none,
-     * as for Azure's v1 API. Only for API keys of platform `openai`. A `baseUrl` may also end with
-     * `?api-version=...`.
+     * as for Azure's v1 API. Only for API keys and Entra applications of platform `openai`. A `baseUrl` may also end
+     * with `?api-version=...`.
      */
     apiVersion?: string | null;
     /**
-     * The host supports only Chat Completions, so calls of other protocols are converted. Only for API keys of
-     * platform `openai`. If left out of a new account, it is guessed from the host.
+     * The host supports only Chat Completions, so calls of other protocols are converted. Only for API keys and Entra
+     * applications of platform `openai`. If left out of a new account, it is guessed from the host.
      */
     chatOnly?: boolean;
     dailyQuota?: null | Usd;
@@ -227,13 +227,13 @@ export type AccountHolding = {
 export type AccountInput = {
     /**
      * The `api-version` of Azure OpenAI, which every request then contains, such as `2025-04-01-preview`; `null`: none,
-     * as for Azure's v1 API. Only for API keys of platform `openai`. A `baseUrl` may also end with
-     * `?api-version=...`.
+     * as for Azure's v1 API. Only for API keys and Entra applications of platform `openai`. A `baseUrl` may also end
+     * with `?api-version=...`.
      */
     apiVersion?: string | null;
     /**
-     * The host supports only Chat Completions, so calls of other protocols are converted. Only for API keys of
-     * platform `openai`. If left out of a new account, it is guessed from the host.
+     * The host supports only Chat Completions, so calls of other protocols are converted. Only for API keys and Entra
+     * applications of platform `openai`. If left out of a new account, it is guessed from the host.
      */
     chatOnly?: boolean;
     credentials?: CredentialsInput;
@@ -877,6 +877,14 @@ export type Credentials = {
     type: 'serviceAccount';
 } | {
     /**
+     * The address of the Azure resource.
+     */
+    baseUrl: string;
+    clientId: string;
+    tenantId: string;
+    type: 'entraApp';
+} | {
+    /**
      * When the access token expires; `null`: unknown.
      */
     expiresAt?: string | null;
@@ -891,7 +899,8 @@ export type Credentials = {
 /**
  * The type determines the required fields: `apiKey` for `apiKey`, `accessToken` for `oauth`; `accessKeyId`,
  * `secretAccessKey` and `region` for `accessKeys` (Claude at Amazon Bedrock); `serviceAccount` and `region` for
- * `serviceAccount` (Claude and Gemini at Google Vertex AI).
+ * `serviceAccount` (Claude and Gemini at Google Vertex AI); `tenantId`, `clientId`, `clientSecret` and `baseUrl` for
+ * `entraApp` (Azure OpenAI).
  */
 export type CredentialsInput = {
     accessKeyId?: string;
@@ -899,8 +908,13 @@ export type CredentialsInput = {
      * The provider's address, unless it is the official one. With access keys the official one is
      * `https://bedrock-runtime.{region}.amazonaws.com/anthropic`, with a service account that of Vertex AI in the region.
      * An address of Bedrock's runtime without a path, or one that ends with `/model`, is called by InvokeModel.
+     * For an Entra application it is the address of the Azure resource, which is required.
      */
     baseUrl?: string | null;
+    /**
+     * The id of the Entra application, a GUID.
+     */
+    clientId?: string;
     /**
      * When the access token expires, ISO 8601; `null`: it is used until it is refused.
      */
@@ -918,10 +932,14 @@ export type CredentialsInput = {
      * call looks it up.
      */
     tenant?: string | null;
+    /**
+     * The Entra tenant: a GUID, or a domain such as `contoso.onmicrosoft.com`.
+     */
+    tenantId?: string;
     type: CredentialsType;
 };
 
-export type CredentialsType = 'apiKey' | 'accessKeys' | 'serviceAccount' | 'oauth';
+export type CredentialsType = 'apiKey' | 'accessKeys' | 'serviceAccount' | 'entraApp' | 'oauth';
 
 /**
  * The cost of the account's calls today.
@@ -1731,13 +1749,13 @@ export type NearLimit = {
 export type NewAccountInput = {
     /**
      * The `api-version` of Azure OpenAI, which every request then contains, such as `2025-04-01-preview`; `null`: none,
-     * as for Azure's v1 API. Only for API keys of platform `openai`. A `baseUrl` may also end with
-     * `?api-version=...`.
+     * as for Azure's v1 API. Only for API keys and Entra applications of platform `openai`. A `baseUrl` may also end
+     * with `?api-version=...`.
      */
     apiVersion?: string | null;
     /**
-     * The host supports only Chat Completions, so calls of other protocols are converted. Only for API keys of
-     * platform `openai`. If left out of a new account, it is guessed from the host.
+     * The host supports only Chat Completions, so calls of other protocols are converted. Only for API keys and Entra
+     * applications of platform `openai`. If left out of a new account, it is guessed from the host.
      */
     chatOnly?: boolean;
     credentials?: CredentialsInput;
@@ -3571,13 +3589,13 @@ export type U64 = number;
 export type AccountInputWritable = {
     /**
      * The `api-version` of Azure OpenAI, which every request then contains, such as `2025-04-01-preview`; `null`: none,
-     * as for Azure's v1 API. Only for API keys of platform `openai`. A `baseUrl` may also end with
-     * `?api-version=...`.
+     * as for Azure's v1 API. Only for API keys and Entra applications of platform `openai`. A `baseUrl` may also end
+     * with `?api-version=...`.
      */
     apiVersion?: string | null;
     /**
-     * The host supports only Chat Completions, so calls of other protocols are converted. Only for API keys of
-     * platform `openai`. If left out of a new account, it is guessed from the host.
+     * The host supports only Chat Completions, so calls of other protocols are converted. Only for API keys and Entra
+     * applications of platform `openai`. If left out of a new account, it is guessed from the host.
      */
     chatOnly?: boolean;
     credentials?: CredentialsInputWritable;
@@ -3645,7 +3663,8 @@ export type AccountInputWritable = {
 /**
  * The type determines the required fields: `apiKey` for `apiKey`, `accessToken` for `oauth`; `accessKeyId`,
  * `secretAccessKey` and `region` for `accessKeys` (Claude at Amazon Bedrock); `serviceAccount` and `region` for
- * `serviceAccount` (Claude and Gemini at Google Vertex AI).
+ * `serviceAccount` (Claude and Gemini at Google Vertex AI); `tenantId`, `clientId`, `clientSecret` and `baseUrl` for
+ * `entraApp` (Azure OpenAI).
  */
 export type CredentialsInputWritable = {
     accessKeyId?: string;
@@ -3655,8 +3674,17 @@ export type CredentialsInputWritable = {
      * The provider's address, unless it is the official one. With access keys the official one is
      * `https://bedrock-runtime.{region}.amazonaws.com/anthropic`, with a service account that of Vertex AI in the region.
      * An address of Bedrock's runtime without a path, or one that ends with `/model`, is called by InvokeModel.
+     * For an Entra application it is the address of the Azure resource, which is required.
      */
     baseUrl?: string | null;
+    /**
+     * The id of the Entra application, a GUID.
+     */
+    clientId?: string;
+    /**
+     * A secret of the Entra application: its value, not its id. Only Entra's token endpoint gets it.
+     */
+    clientSecret?: string;
     /**
      * When the access token expires, ISO 8601; `null`: it is used until it is refused.
      */
@@ -3684,6 +3712,10 @@ export type CredentialsInputWritable = {
      * call looks it up.
      */
     tenant?: string | null;
+    /**
+     * The Entra tenant: a GUID, or a domain such as `contoso.onmicrosoft.com`.
+     */
+    tenantId?: string;
     type: CredentialsType;
 };
 
@@ -3711,13 +3743,13 @@ export type LoggedErrorWritable = ErrorCode | string;
 export type NewAccountInputWritable = {
     /**
      * The `api-version` of Azure OpenAI, which every request then contains, such as `2025-04-01-preview`; `null`: none,
-     * as for Azure's v1 API. Only for API keys of platform `openai`. A `baseUrl` may also end with
-     * `?api-version=...`.
+     * as for Azure's v1 API. Only for API keys and Entra applications of platform `openai`. A `baseUrl` may also end
+     * with `?api-version=...`.
      */
     apiVersion?: string | null;
     /**
-     * The host supports only Chat Completions, so calls of other protocols are converted. Only for API keys of
-     * platform `openai`. If left out of a new account, it is guessed from the host.
+     * The host supports only Chat Completions, so calls of other protocols are converted. Only for API keys and Entra
+     * applications of platform `openai`. If left out of a new account, it is guessed from the host.
      */
     chatOnly?: boolean;
     credentials?: CredentialsInputWritable;

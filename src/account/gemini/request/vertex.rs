@@ -48,7 +48,10 @@ pub(super) fn build(
 ) -> Result<Request<Bytes>, Unsendable> {
     let mut headers = client_headers(call, &ALLOWED);
     own_agent(&mut headers, &account.account)?;
-    headers.insert(header::AUTHORIZATION, requested_token(credentials.access_token.as_ref())?);
+    headers.insert(
+        header::AUTHORIZATION,
+        requested_token(credentials.access_token.as_ref())?,
+    );
     let (surface, method) = generative(call)?;
     let version = if surface == Surface::V1 { "v1" } else { "v1beta1" };
     let model = account.mapped_model(&call.model).unwrap_or(&call.model);

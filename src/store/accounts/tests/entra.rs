@@ -40,9 +40,15 @@ async fn its_token_is_stored_by_who_saw_the_newest() {
         bench.accounts.fresh("a").await.unwrap().unwrap().credentials,
         app(None)
     );
-    let replaced = bench.accounts.replace_tokens("a", 1, tokens("t0ken-1", None)).await;
+    let replaced = bench
+        .accounts
+        .replace_tokens("a", 1, tokens("t0ken-1", None))
+        .await;
     assert_eq!(replaced.unwrap(), TokenUpdate::Stored { version: 2 });
-    let late = bench.accounts.replace_tokens("a", 1, tokens("t0ken-2", None)).await;
+    let late = bench
+        .accounts
+        .replace_tokens("a", 1, tokens("t0ken-2", None))
+        .await;
     assert_eq!(late.unwrap(), TokenUpdate::Newer { version: 2 });
     let live = bench.accounts.fresh("a").await.unwrap().unwrap();
     assert_eq!(live.credentials, app(Some("t0ken-1")));

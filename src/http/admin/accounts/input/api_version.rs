@@ -57,8 +57,7 @@ impl AccountInput {
                 StoredCredentials::ApiKey { .. } | StoredCredentials::EntraApp { .. }
             );
         if version.is_some() && !is_fit {
-            let message =
-                "`apiVersion` is only for API keys and Entra applications of platform `openai` (Azure OpenAI)";
+            let message = "`apiVersion` is only for API keys and Entra applications of platform `openai` (Azure OpenAI)";
             return Err(ApiError::invalid("apiVersion", message));
         }
         account.api_version = version.map(str::to_owned);

@@ -185,11 +185,7 @@ impl CredentialsInput {
             ),
             ("tenantId", self.tenant_id.as_ref().is_some(), &[EntraApp]),
             ("clientId", self.client_id.as_ref().is_some(), &[EntraApp]),
-            (
-                "clientSecret",
-                self.client_secret.as_ref().is_some(),
-                &[EntraApp],
-            ),
+            ("clientSecret", self.client_secret.as_ref().is_some(), &[EntraApp]),
             ("accessToken", self.access_token.as_ref().is_some(), &[OAuth]),
             ("refreshToken", token(&self.refresh_token), &[OAuth]),
             (

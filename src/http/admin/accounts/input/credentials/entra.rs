@@ -15,7 +15,8 @@ pub(in super::super::super::super) struct TenantId(String);
 
 impl<'de> Deserialize<'de> for TenantId {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let why = "must be the id of a tenant (a GUID), or one of its domains, such as contoso.onmicrosoft.com";
+        let why =
+            "must be the id of a tenant (a GUID), or one of its domains, such as contoso.onmicrosoft.com";
         id(deserializer, is_tenant, why).map(Self)
     }
 }
@@ -74,13 +75,10 @@ impl CredentialsInput {
         };
         let base_url = needed(base, "baseUrl")?;
         let secret = self.client_secret.as_ref();
-        let secret =
-            secret.map(|secret| accounts.seal_for(id, "clientSecret", Some(&base_url), &secret.0));
+        let secret = secret.map(|secret| accounts.seal_for(id, "clientSecret", Some(&base_url), &secret.0));
         // A token is of one application, for one host.
-        let is_same = secret.is_none()
-            && tenant == held_tenant
-            && client == held_client
-            && base_url == *held_base;
+        let is_same =
+            secret.is_none() && tenant == held_tenant && client == held_client && base_url == *held_base;
         Ok(StoredCredentials::EntraApp {
             tenant_id: needed(Some(tenant.clone()), "tenantId")?,
             client_id: needed(Some(client.clone()), "clientId")?,
