@@ -7,6 +7,7 @@ WORKDIR /src/admin-spa
 COPY admin-spa/package.json admin-spa/package-lock.json ./
 RUN npm ci --ignore-scripts --no-audit --no-fund --no-update-notifier
 COPY admin-spa ./
+COPY assets/openapi.json /src/assets/
 RUN npm run build && node scripts/pack.mjs
 
 FROM rust:1.95-slim-bookworm AS build

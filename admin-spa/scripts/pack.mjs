@@ -2,7 +2,8 @@
 //
 // `node pack.mjs` makes
 //   embedded/  each file compressed with brotli and gzip, for the native binary (build.rs)
-//   site/      the files below admin-next/, with `_headers` and `_redirects`, for the Worker's static assets
+//   site/      the files below admin-next/ and the API's description, with `_headers` and `_redirects`, for the Worker's
+//              static assets
 // `node pack.mjs ORIGIN FOLDER` makes such a site in FOLDER, for a console that is served from another origin than its
 // API at ORIGIN: Cloudflare Pages, and tests.
 
@@ -58,7 +59,9 @@ function embed() {
 function site(folder) {
   rmSync(folder, { recursive: true, force: true });
   for (const file of files) cpSync(path.join(dist, file), path.join(folder, "admin-next", file));
-  if (api !== "") {
+  if (api === "") {
+    cpSync(path.join(root, "../assets/openapi.json"), path.join(folder, "openapi.json"));
+  } else {
     const page = path.join(folder, "admin-next/index.html");
     const html = readFileSync(page, "utf8");
     const meta = /<meta name="crs-api" content="[^"]*"\s*\/?>/;
@@ -98,6 +101,7 @@ function headers(single) {
       ...keep("no-store"),
     ]),
     rule("/admin-next/assets/*", keep("public, max-age=31536000, immutable")),
+    ...(api === "" ? [rule("/openapi.json", ["X-Content-Type-Options: nosniff", ...keep("no-cache")])] : []),
     ...single.map((file) => rule(`/admin-next/${file}`, keep("no-cache"))),
   ].join("\n\n")}\n`;
 }

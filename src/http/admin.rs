@@ -14,7 +14,7 @@
 //! | `envelope` | request ids, uniform errors, no caching |
 //! | `fields`, `list`, `batch` | input fields, pages of lists, changes of many records |
 //! | `logged_error` | schema of an error in the request log |
-//! | `described` | generates the description served as `/openapi.json` |
+//! | `description`, `described` | `/openapi.json`, and its generator |
 
 mod accounts;
 mod audit;
@@ -25,6 +25,11 @@ mod backups;
 mod backups;
 mod batch;
 mod concurrency;
+#[cfg(not(target_arch = "wasm32"))]
+mod description;
+#[cfg(target_arch = "wasm32")]
+#[path = "admin/description/elsewhere.rs"]
+mod description;
 mod envelope;
 mod fields;
 mod groups;
@@ -45,7 +50,6 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::middleware::from_fn_with_state;
-use axum::response::IntoResponse;
 use axum::routing::{any, delete, get, post};
 use http::Method;
 use http::header::{self, HeaderValue};
@@ -56,10 +60,6 @@ use super::{login, ops, stats};
 use crate::app::App;
 use crate::config::Config;
 use crate::relay::headers::X_REQUEST_ID;
-
-/// The API description for `/openapi.json`. `scripts/update-openapi` generates it from the code, and a test
-/// compares the two. It is generated in advance because the generator would be a tenth of the Worker's size.
-const OPENAPI: &str = include_str!("../../assets/openapi.json");
 
 /// All routes of the control plane; `described` must list the same ones.
 fn routes() -> Router<App> {
@@ -158,7 +158,7 @@ fn routes() -> Router<App> {
 /// The routes with their envelope: request ids, uniform errors, no caching.
 pub fn router(app: &App) -> Router<App> {
     routes()
-        .route("/openapi.json", get(openapi))
+        .route("/openapi.json", get(description::openapi))
         .route("/admin/{*rest}", any(nothing))
         .route("/web/auth/{*rest}", any(nothing))
         .route("/apiStats/api/{*rest}", any(nothing))
@@ -185,10 +185,6 @@ fn console(config: &Config) -> CorsLayer {
         .allow_headers([header::AUTHORIZATION, header::CONTENT_TYPE])
         .expose_headers([X_REQUEST_ID, header::RETRY_AFTER])
         .max_age(Duration::from_hours(1))
-}
-
-async fn openapi() -> impl IntoResponse {
-    ([(header::CONTENT_TYPE, "application/json")], OPENAPI)
 }
 
 async fn nothing() -> ApiError {

@@ -287,3 +287,14 @@ async fn pages_of_exactly_the_consoles_origin_may_call() {
         "{exposed}"
     );
 }
+
+#[tokio::test]
+async fn the_description_of_the_api_is_on_every_host() {
+    let relay = setup().start().await;
+    let answer = Client::new(relay.url()).get("/openapi.json").await.good();
+    let kind = answer.header("content-type").unwrap_or_default();
+    assert!(kind.starts_with("application/json"), "{kind}");
+    let expected: serde_json::Value =
+        serde_json::from_str(include_str!("../../assets/openapi.json")).expect("JSON");
+    assert_eq!(answer.json(), expected);
+}

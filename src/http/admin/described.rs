@@ -186,7 +186,7 @@ fn the_description_that_is_served_is_made_of_the_code() {
         return;
     }
     assert!(
-        super::OPENAPI == made,
+        super::description::OPENAPI == made,
         "a route or a field has changed: run scripts/update-openapi"
     );
 }

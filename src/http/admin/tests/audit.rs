@@ -368,7 +368,7 @@ async fn every_route_that_changes_something_writes_one_entry_without_secrets() {
         assert!(!text.contains(secret), "{secret}");
     }
 
-    let described: Value = serde_json::from_str(super::super::OPENAPI).unwrap();
+    let described: Value = serde_json::from_str(super::super::description::OPENAPI).unwrap();
     for (path, methods) in described["paths"].as_object().unwrap() {
         // The public statistics ask by POST, so that keys stand in no address, and change nothing.
         if path.starts_with("/apiStats/") {

@@ -5,7 +5,8 @@ use std::sync::LazyLock;
 
 use serde_json::{Map, Value, json};
 
-static DOCUMENT: LazyLock<Value> = LazyLock::new(|| serde_json::from_str(super::super::OPENAPI).unwrap());
+static DOCUMENT: LazyLock<Value> =
+    LazyLock::new(|| serde_json::from_str(super::super::description::OPENAPI).unwrap());
 
 /// Checks an answer against its schema; `Ok` also if this status has none.
 pub(super) fn check(method: &str, path: &str, status: u16, answer: &Value) -> Result<(), String> {
