@@ -42,6 +42,7 @@ beforeEach(() => {
   mkdirSync(at('admin-spa/node_modules'), { recursive: true })
   for (const file of ['package.json', 'package-lock.json', 'src/locales/en/common.json']) write(`admin-spa/${file}`, '{}')
   write('admin-spa/src/App.vue', 'first')
+  write('assets/openapi.json', '{}')
 })
 afterEach(() => rmSync(root, { recursive: true, force: true }))
 
@@ -77,6 +78,8 @@ test('every kind of source counts, and tests, pictures and what is made do not',
     write(`admin-spa/${path}`, `${path} is other`)
     expect(built(), path).toBe(1)
   }
+  write('assets/openapi.json', '{"openapi":"3.1.0"}')
+  expect(built(), 'the description of the API').toBe(1)
   renameSync(at('admin-spa/src/pages/keys/New.vue'), at('admin-spa/src/pages/keys/Newer.vue'))
   expect(built(), 'a name').toBe(1)
   rmSync(at('admin-spa/src/pages/keys/Newer.vue'))
