@@ -2,7 +2,7 @@
 // scripts/build-console: when a source has changed the console that goes into the binary is made anew, and only then.
 // With a node that counts instead of building, so that it takes no time and no Rust.
 import { spawnSync } from 'node:child_process'
-import { cpSync, existsSync, mkdirSync, mkdtempSync, readFileSync, renameSync, rmSync, utimesSync, writeFileSync } from 'node:fs'
+import { chmodSync, cpSync, existsSync, mkdirSync, mkdtempSync, readFileSync, realpathSync, renameSync, rmSync, utimesSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
 import { afterEach, beforeEach, expect, test, vi } from 'vitest'
@@ -32,14 +32,29 @@ case "$1" in
 esac
 `
 
+function packages(folder: string) {
+  write(`${folder}/node_modules/.package-lock.json`, '{}')
+  write(`${folder}/node_modules/.bin/vite`, '')
+  chmodSync(at(`${folder}/node_modules/.bin/vite`), 0o755)
+}
+// Counts, and installs as the real one does; with `broken-npm`, nothing but an empty folder.
+const npm = `#!/bin/sh
+echo fetched >> "$ROOT/fetches"
+mkdir -p node_modules/.bin
+[ -e "$ROOT/broken-npm" ] && exit 0
+echo '{}' > node_modules/.package-lock.json
+touch node_modules/.bin/vite && chmod +x node_modules/.bin/vite
+`
+
 beforeEach(() => {
   root = mkdtempSync(join(tmpdir(), 'crs-build-'))
   cpSync(join(repository, 'scripts/build-console'), at('scripts/build-console'))
   cpSync(join(repository, 'scripts/lib'), at('scripts/lib'), { recursive: true })
   mkdirSync(at('bin'))
   writeFileSync(at('bin/node'), node, { mode: 0o755 })
+  writeFileSync(at('bin/npm'), npm, { mode: 0o755 })
   // A folder that is no link is a developer's own, and nothing is installed.
-  mkdirSync(at('admin-spa/node_modules'), { recursive: true })
+  packages('admin-spa')
   for (const file of ['package.json', 'package-lock.json', 'src/locales/en/common.json']) write(`admin-spa/${file}`, '{}')
   write('admin-spa/src/App.vue', 'first')
   write('assets/openapi.json', '{}')
@@ -111,6 +126,34 @@ test('a build that fails leaves the old console, is told, and is tried again', (
   rmSync(at('broken'))
   expect(built()).toBe(1)
   expect(embedded()).toBe('second')
+})
+
+test('shared packages that were emptied through a link are fetched again', () => {
+  rmSync(at('admin-spa/node_modules'), { recursive: true })
+  const fetches = () => readFileSync(at('fetches'), 'utf8').trim().split('\n').length
+  expect([built(), fetches()]).toEqual([1, 1])
+  const shared = realpathSync(at('admin-spa/node_modules'))
+  write('admin-spa/src/App.vue', 'second')
+  expect([built(), fetches()]).toEqual([1, 1])
+  // What `npm ci` in another clone does to the folder that its link leads to.
+  rmSync(shared, { recursive: true })
+  mkdirSync(shared)
+  write('admin-spa/src/App.vue', 'third')
+  expect([built(), fetches()]).toEqual([1, 2])
+  expect(existsSync(join(shared, '.bin/vite'))).toBe(true)
+  // Half an installation is never taken for a whole one.
+  rmSync(shared, { recursive: true })
+  writeFileSync(at('broken-npm'), '')
+  write('admin-spa/src/App.vue', 'fourth')
+  expect(run().status).not.toBe(0)
+  rmSync(at('broken-npm'))
+  expect([built(), fetches()]).toEqual([1, 4])
+})
+
+test("a developer's own packages that are not complete are told of", () => {
+  rmSync(at('admin-spa/node_modules/.bin/vite'))
+  const { status, stderr } = run()
+  expect([status, stderr.includes('npm ci')]).toEqual([1, true])
 })
 
 test('what makes a binary builds the console before, and cargo looks at what was embedded', () => {
